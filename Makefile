@@ -1,0 +1,46 @@
+# demo, test, lint, lock: each makes .venv from envs/requirements.lock by itself.
+PYTHON ?= python3
+CORES ?= 2
+BIN := .venv/bin
+LOCK := envs/requirements.lock
+UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
+export UV_NO_PROGRESS := 1
+
+.PHONY: demo test lint format lock clean
+.DEFAULT_GOAL := demo
+
+demo: .venv/ready  ## the simulated archive from patches to tables
+	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
+	@$(BIN)/earthprobe show results/simulated
+
+test: .venv/ready  ## unit tests first, then runs of the workflow
+	$(BIN)/python -m pytest tests/unit
+	$(BIN)/python -m pytest tests/workflow
+
+lint: .venv/ready
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow/rules
+	$(BIN)/snakemake --lint
+
+format: .venv/ready
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+	$(BIN)/snakefmt Snakefile workflow/rules
+
+# The interpreter is checked first, because a later failure would name a package, not the cause.
+.venv/ready: $(LOCK) pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "earthprobe needs Python 3.11 or newer: make PYTHON=python3.11")'
+	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); }
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode $(LOCK)
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+lock: .venv/ready  ## resolves pyproject.toml anew into the lock and the conda environment
+	$(BIN)/uv pip compile --quiet --universal --fork-strategy fewest --python-version 3.11 --upgrade \
+		--no-annotate --no-emit-index-url --no-emit-find-links --no-header --all-extras pyproject.toml -o $(LOCK)
+	$(BIN)/python envs/export_conda.py $(LOCK) envs/environment.yaml
+
+clean:
+	rm -rf results/simulated .snakemake
