@@ -1,0 +1,108 @@
+"""What all tests share: where the real data lie, and small archives."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import tifffile
+
+REPOSITORY = Path(__file__).parents[1]
+SHARED = REPOSITORY.parent / "shared" / "data"
+V1_SAMPLE = SHARED / "bigearthnet-v1-sample"
+
+
+def needs(path: Path) -> Path:
+    """The path, or a skip that names it."""
+    if not path.exists():
+        pytest.skip(f"REAL DATA ABSENT: {path.name} is not in {SHARED}")
+    return path
+
+
+@pytest.fixture(scope="session")
+def v1_sample() -> Path:
+    """129 real patches of BigEarthNet v1."""
+    return needs(V1_SAMPLE)
+
+
+@pytest.fixture(scope="session")
+def v1_patches(v1_sample: Path) -> list[Path]:
+    """The folders of the real patches, by name."""
+    return sorted((v1_sample / "BigEarthNet-S1-v1.0").iterdir())
+
+
+Pixels = npt.NDArray[np.float32]
+
+
+class TinyArchive:
+    """A folder in the v1 layout with random pixels, for tests of what happens to odd ones."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.s1_folder = root / "BigEarthNet-S1-v1.0"
+        self.s1_folder.mkdir(parents=True)
+        self.splits: dict[str, list[str]] = {"train": [], "val": [], "test": []}
+
+    def add(
+        self,
+        split: str | None,
+        labels: object = ("Pastures",),
+        vv: Pixels | None = None,
+        vh: Pixels | None = None,
+    ) -> str:
+        """Adds a patch and returns its id."""
+        number = sum(1 for _ in self.s1_folder.iterdir())
+        rng = np.random.default_rng(number)
+        name = f"S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{number}_39"
+        folder = self.s1_folder / name
+        folder.mkdir()
+        base = rng.normal(-12, 3, (120, 120)).astype(np.float32)
+        tifffile.imwrite(folder / f"{name}_VV.tif", base if vv is None else vv)
+        tifffile.imwrite(folder / f"{name}_VH.tif", base - 7 if vh is None else vh)
+        (folder / f"{name}_labels_metadata.json").write_text(json.dumps({"labels": labels}))
+        if split:
+            self.splits[split].append(name)
+        return name
+
+    def split_files(self) -> dict[str, Path]:
+        """Writes the split files."""
+        paths = {}
+        for split, names in self.splits.items():
+            paths[split] = self.root / f"bigearthnet-{split}.csv"
+            lines = [f"S2A_MSIL2A_20170613T101031_{i}_39,{name}\r\n" for i, name in enumerate(names)]
+            paths[split].write_bytes("".join(lines).encode())
+        return paths
+
+
+@pytest.fixture
+def tiny(tmp_path: Path) -> TinyArchive:
+    """An archive without a patch."""
+    return TinyArchive(tmp_path / "archive")
+
+
+@pytest.fixture
+def twelve(tiny: TinyArchive) -> TinyArchive:
+    """An archive with 6 train, 3 val and 3 test patches."""
+    for split, count in (("train", 6), ("val", 3), ("test", 3)):
+        for _ in range(count):
+            tiny.add(split)
+    return tiny
+
+
+Indexer = Callable[..., Path]
+
+
+@pytest.fixture
+def index_of(tmp_path: Path) -> Indexer:
+    """Indexes a tiny archive and returns the path of ``index.parquet``."""
+    from earthprobe.index import index_bigearthnet_v1
+
+    def run(archive: TinyArchive, shards: int = 2) -> Path:
+        out = tmp_path / "index.parquet"
+        mismatches = tmp_path / "split_mismatches.csv"
+        index_bigearthnet_v1(archive.s1_folder, archive.split_files(), shards, "tiny", out, mismatches)
+        return out
+
+    return run

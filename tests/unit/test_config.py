@@ -1,0 +1,120 @@
+import copy
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from earthprobe.config import resolve, split_file
+from earthprobe.errors import UserError
+
+from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
+
+SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
+DEMO: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+
+
+def test_the_demo_is_valid_and_defaults_are_filled_in():
+    resolved = resolve(DEMO, SCHEMA)
+    assert resolved["archive"] == {
+        "name": "simulated",
+        "kind": "simulated",
+        "patches": 1500,
+        "seed": 0,
+        "shards": 4,
+        "max_rejected": 0.02,
+    }
+    assert resolved["probes"]["mlp"]["learning_rate"] == 0.0003
+    assert resolved["threshold"] == 0.5
+    assert resolve(resolved, SCHEMA) == resolved
+
+
+def test_the_order_of_keys_does_not_matter():
+    def backwards(value: Any) -> Any:
+        return {k: backwards(v) for k, v in reversed(value.items())} if isinstance(value, dict) else value
+
+    turned = backwards(DEMO)
+    turned["features"] = backwards(turned["features"])
+    assert str(resolve(turned, SCHEMA)["archive"]) == str(resolve(DEMO, SCHEMA)["archive"])
+
+
+def test_the_input_is_not_changed():
+    before = copy.deepcopy(DEMO)
+    resolve(DEMO, SCHEMA)
+    assert before == DEMO
+
+
+BAD = [
+    ("archive.kind", "zenodo", r"archive.kind: 'zenodo' is unknown: one of simulated, bigearthnet-v1"),
+    ("archive.patchs", 3, "archive: unknown key `patchs`: did you mean `patches`"),
+    ("archive.patches", "many", r"archive.patches: 'many' is not of type 'integer'"),
+    ("archive.patches", 3, r"archive.patches: 3 is less than the minimum of 12"),
+    ("archive.name", "a/b", r"archive.name: 'a/b' is no name"),
+    ("archive", None, "archive lacks `kind`"),
+    ("labels", 19, "top level: unknown key `labels`: did you mean `label_sets`"),
+    ("label_sets", [20], r"label_sets: 20 is unknown: one of 19, 43"),
+    ("label_sets", [], r"label_sets: \[\] should be non-empty"),
+    ("features", {}, "features: is empty"),
+    ("features.dofa_base.model", "dofa", "features.dofa_base.model: 'dofa' is unknown: one of dofa_base"),
+    ("features.dofa_base.bands", ["VV", "B4"], "features.dofa_base.bands: 'B4' is unknown: one of VV, VH"),
+    ("features.dofa_base.bands", ["VV"], "wavelengths: 2 given for 1 bands"),
+    ("features.dofa_base.wavelengths", [3.75], "wavelengths: 1 given for 2 bands"),
+    ("features.dofa_base.weights", "DOFA_MEA", "'DOFA_MEA' is neither DOFA_MAE, nor random:<seed>, nor a file"),
+    ("features.dofa_base.weights", "/nowhere/x.pth", "nor a file"),
+    ("features.dofa_base.image_size", 256, "image_size: 256 is unknown: one of 224"),
+    ("probes.mlp.hiden", [3], "probes.mlp: unknown key `hiden`: did you mean `hidden`"),
+    ("probes.mlp.kind", "svm", "probes.mlp.kind: 'svm' is unknown: one of random_forest, linear, mlp"),
+    ("probes.linear.strengths", [0], "probes.linear.strengths: 0 is less than or equal to the minimum of 0"),
+    ("threshold", 1.5, "threshold: 1.5 is greater than or equal to the maximum of 1"),
+]
+
+
+@pytest.mark.parametrize(("path", "value", "message"), BAD, ids=[f"{p}={v}" for p, v, _ in BAD])
+def test_what_is_wrong_is_named(path: str, value: Any, message: str):
+    config = copy.deepcopy(DEMO)
+    *parents, key = path.split(".")
+    target = config
+    for parent in parents:
+        target = target[parent]
+    target[key] = value
+    with pytest.raises(UserError, match=message) as caught:
+        resolve(config, SCHEMA)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("key", ["archive", "features", "probes"])
+def test_a_missing_section_is_named(key: str):
+    config = {k: v for k, v in DEMO.items() if k != key}
+    with pytest.raises(UserError, match=f"top level: '{key}' is a required property"):
+        resolve(config, SCHEMA)
+
+
+def real(root: Path) -> dict[str, Any]:
+    return {**DEMO, "archive": {"name": "x", "kind": "bigearthnet-v1", "root": str(root)}}
+
+
+def test_a_real_archive_is_looked_for(tiny: TinyArchive, tmp_path: Path):
+    with pytest.raises(UserError, match=r"nowhere is no folder"):
+        resolve(real(tmp_path / "nowhere"), SCHEMA)
+    with pytest.raises(UserError, match=r"lacks the folder BigEarthNet-S1-v1.0"):
+        resolve(real(tmp_path), SCHEMA)
+    with pytest.raises(UserError, match=r"lacks the split file bigearthnet-train.csv or train.csv"):
+        resolve(real(tiny.root), SCHEMA)
+    for split in ("train", "val", "test"):
+        (tiny.root / f"{split}.csv").touch()
+    assert resolve(real(tiny.root), SCHEMA)["archive"]["shards"] == 64
+    assert split_file(tiny.root, "val").name == "val.csv"
+
+
+def test_reben_is_not_taken_for_v1():
+    with pytest.raises(UserError, match="holds reBEN"):
+        resolve(real(needs(SHARED / "reben-sample")), SCHEMA)
+
+
+def test_every_key_has_a_description():
+    schema = yaml.safe_load(SCHEMA.read_text())
+    levels = [schema, *(part for part in schema["$defs"].values() if "properties" in part)]
+    for level in levels:
+        assert level["additionalProperties"] is False
+        for name, part in level["properties"].items():
+            assert part.get("description"), name
+            assert "default" in part or name in level["required"], name

@@ -1,0 +1,77 @@
+import os
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from earthprobe.errors import UserError
+from earthprobe.files import check_ids, read_metadata, replacing, with_metadata, write_csv, write_json, write_text
+
+
+def test_a_failure_leaves_the_old_file_and_nothing_else(tmp_path: Path):
+    target = tmp_path / "x.txt"
+    write_text(target, "old")
+
+    def fail() -> None:
+        with replacing(target) as part:
+            part.write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    assert target.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_the_temporary_name_is_of_this_process(tmp_path: Path):
+    with replacing(tmp_path / "x.txt") as part:
+        assert part.parent == tmp_path
+        assert str(os.getpid()) in part.name
+        assert part.name.startswith(".")
+        part.write_text("x")
+
+
+def test_an_outlived_job_cannot_overwrite_its_successor(tmp_path: Path):
+    target = tmp_path / "x.txt"
+    orphan = tmp_path / ".x.txt.elsewhere-1.part"
+    orphan.write_text("of a job that was killed, or lives on")
+    write_text(target, "new")
+    assert not orphan.exists()
+    with pytest.raises(FileNotFoundError):
+        orphan.rename(target)
+    assert target.read_text() == "new"
+
+
+def test_metadata_round_trip(tmp_path: Path):
+    schema = with_metadata(pa.schema([("a", pa.int8())]), {"x": [1, "é"]})
+    pq.write_table(pa.table({"a": [1]}, schema=schema), tmp_path / "x.parquet")
+    assert read_metadata(tmp_path / "x.parquet")["x"] == [1, "é"]
+    assert "earthprobe_version" in read_metadata(tmp_path / "x.parquet")
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1", b"no parquet at all"])
+def test_what_is_no_parquet_is_a_user_error(tmp_path: Path, content: bytes):
+    (tmp_path / "x.parquet").write_bytes(content)
+    with pytest.raises(UserError, match=r"x.parquet cannot be read"):
+        read_metadata(tmp_path / "x.parquet")
+
+
+def test_a_foreign_parquet_is_a_user_error(tmp_path: Path):
+    pq.write_table(pa.table({"a": [1]}), tmp_path / "x.parquet")
+    with pytest.raises(UserError, match="was not written by earthprobe"):
+        read_metadata(tmp_path / "x.parquet")
+
+
+def test_ids_are_checked(tmp_path: Path):
+    pq.write_table(pa.table({"patch_id": ["a", "b"]}), tmp_path / "x.parquet")
+    check_ids(tmp_path / "x.parquet", ["a", "b"])
+    for wrong in (["a"], ["b", "a"], ["a", "c"]):
+        with pytest.raises(UserError, match="holds 2 patches where"):
+            check_ids(tmp_path / "x.parquet", wrong)
+
+
+def test_csv_and_json(tmp_path: Path):
+    write_csv(tmp_path / "x.csv", ("a", "b"), [(1, "x,y")])
+    assert (tmp_path / "x.csv").read_text() == 'a,b\n1,"x,y"\n'
+    write_json(tmp_path / "x.json", {"ü": 1})
+    assert (tmp_path / "x.json").read_text() == '{\n  "ü": 1\n}\n'

@@ -1,0 +1,160 @@
+"""Checks a configuration against the schema, fills in defaults, and finds what it names on the disk.
+
+The Snakefile calls :func:`resolve` every time it is parsed, so nothing heavy is imported here.
+"""
+
+import difflib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+from jsonschema.exceptions import ValidationError, best_match
+
+from earthprobe.errors import UserError
+
+SPLITS = ("train", "val", "test")
+S1_FOLDER = "BigEarthNet-S1-v1.0"  # the folder that the published archive unpacks to
+WEIGHTS_ENUM = {"dofa_base_patch16_224": ("DOFA_MAE",), "dofa_large_patch16_224": ("DOFA_MAE",)}
+
+Schema = dict[str, Any]
+
+
+def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
+    """Returns the configuration with every default filled in.
+
+    Args:
+        config: the parsed YAML.
+        schema_file: the JSON schema, as YAML.
+
+    Raises:
+        UserError: a key is unknown, missing or has a wrong value, or a path that it names does not exist.
+    """
+    schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
+    resolved: dict[str, Any] = _complete(config, schema, schema["$defs"], ())
+    _check_archive(resolved["archive"])
+    for name, feature_set in resolved["features"].items():
+        _check_feature_set(name, feature_set)
+    return resolved
+
+
+def _complete(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -> Any:
+    """Checks ``value`` level by level, so that the message names the key, and adds defaults on the way."""
+    schema = _branch(value, _dereference(schema, defs), defs, path)
+    _check_level(value, schema, defs, path)
+    if isinstance(value, Mapping):
+        known = schema.get("properties", {})
+        extra = schema.get("additionalProperties")
+        complete = {key: _complete(item, known.get(key, extra), defs, (*path, str(key))) for key, item in value.items()}
+        # In the schema's order, so that the same configuration always gives the same text.
+        for key, part in known.items():
+            if key not in complete and "default" in part:
+                complete[key] = part["default"]
+        return {key: complete[key] for key in [*known, *(k for k in complete if k not in known)] if key in complete}
+    return value
+
+
+def _dereference(schema: Schema, defs: Schema) -> Schema:
+    if "$ref" not in schema:
+        return schema
+    target = defs[schema["$ref"].removeprefix("#/$defs/")]
+    return {**target, **{key: part for key, part in schema.items() if key != "$ref"}}
+
+
+def _branch(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -> Schema:
+    """The alternative of a ``oneOf`` that ``kind`` names: a message about all of them would help nobody."""
+    if "oneOf" not in schema:
+        return schema
+    branches = {
+        branch["properties"]["kind"]["const"]: branch
+        for branch in (_dereference(part, defs) for part in schema["oneOf"])
+    }
+    where = ".".join(path)
+    if not isinstance(value, Mapping) or "kind" not in value:
+        raise UserError(f"config: {where} lacks `kind`: one of {', '.join(branches)}")
+    if value["kind"] not in branches:
+        raise UserError(f"config: {where}.kind: {value['kind']!r} is unknown: one of {', '.join(branches)}")
+    return branches[value["kind"]]
+
+
+def _check_level(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -> None:
+    where = ".".join(path) or "top level"
+    known = schema.get("properties", {})
+    if isinstance(value, Mapping) and schema.get("additionalProperties") is False:
+        for key in value:
+            if key not in known:
+                near = difflib.get_close_matches(str(key), known, n=1)
+                hint = f"did you mean `{near[0]}`?" if near else f"known keys are {', '.join(known)}"
+                raise UserError(f"config: {where}: unknown key `{key}`: {hint}")
+    # Deeper levels are checked when they are reached, by their own branch of the schema.
+    if isinstance(value, Mapping):
+        shallow = {key: part for key, part in schema.items() if key not in ("properties", "additionalProperties")}
+    else:
+        shallow = schema
+    error = best_match(Draft202012Validator({**shallow, "$defs": defs}).iter_errors(value))
+    if error is not None:
+        raise UserError(f"config: {where}: {_explain(error)}")
+
+
+def _explain(error: ValidationError) -> str:
+    rule: Any = error.validator_value
+    match error.validator:
+        case "required":
+            return f"{error.message}: add it"
+        case "enum":
+            return f"{error.instance!r} is unknown: one of {', '.join(map(str, rule))}"
+        case "pattern":
+            return f"{error.instance!r} is no name: use lower-case letters, digits, _ and -"
+        case "minProperties":
+            return "is empty: give at least one entry"
+        case _:
+            return str(error.message)
+
+
+def _check_archive(archive: Mapping[str, Any]) -> None:
+    if archive["kind"] == "simulated":
+        return
+    root = Path(archive["root"])
+    if not root.is_dir():
+        raise UserError(f"config: archive.root: {root} is no folder: give the one that holds {S1_FOLDER}")
+    if not (root / S1_FOLDER).is_dir():
+        if (root / "BigEarthNet-S1").is_dir():
+            raise UserError(
+                f"config: archive.root: {root} holds reBEN (BigEarthNet-S1), not BigEarthNet v1 ({S1_FOLDER})"
+            )
+        raise UserError(f"config: archive.root: {root} lacks the folder {S1_FOLDER}: unpack it there")
+    for split in SPLITS:
+        split_file(root, split)
+
+
+def split_file(root: Path, split: str) -> Path:
+    """The file that lists the patches of ``split``, by torchgeo's name or by the published one.
+
+    Raises:
+        UserError: there is neither.
+    """
+    names = (f"bigearthnet-{split}.csv", f"{split}.csv")
+    for name in names:
+        if (root / name).is_file():
+            return root / name
+    raise UserError(f"config: archive.root: {root} lacks the split file {' or '.join(names)}: put it there")
+
+
+def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:
+    bands, wavelengths = feature_set["bands"], feature_set["wavelengths"]
+    if len(bands) != len(wavelengths):
+        raise UserError(
+            f"config: features.{name}.wavelengths: {len(wavelengths)} given for {len(bands)} bands"
+            f" ({', '.join(bands)}): give one a band, in their order"
+        )
+    weights = feature_set["weights"]
+    members = WEIGHTS_ENUM[feature_set["model"]]
+    if weights in members or re.fullmatch(r"random:\d+", weights):
+        return
+    if not Path(weights).is_file():
+        raise UserError(
+            f"config: features.{name}.weights: {weights!r} is neither {' nor '.join(members)}, nor"
+            " random:<seed>, nor a file"
+        )

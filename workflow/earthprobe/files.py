@@ -1,0 +1,112 @@
+"""Writing files so that nothing half-written ever looks finished, and reading what they say of themselves."""
+
+import csv
+import hashlib
+import json
+import os
+import socket
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from earthprobe import __version__
+from earthprobe.errors import UserError
+
+METADATA_KEY = b"earthprobe"
+
+
+@contextmanager
+def replacing(target: Path) -> Iterator[Path]:
+    """Yields a temporary path of this process beside ``target`` and renames it to ``target`` on success.
+
+    The name carries host and process, so that two jobs never write into one file. Temporary files that an
+    earlier, killed job left for the same target are removed first; if that job is in fact still alive, it
+    fails at its rename instead of overwriting the newer result.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    for stale in target.parent.glob(f".{target.name}.*.part"):
+        stale.unlink(missing_ok=True)
+    part = target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}.part"
+    try:
+        yield part
+        with part.open("rb") as written:
+            os.fsync(written.fileno())
+        part.rename(target)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise
+
+
+def write_text(target: Path, text: str) -> None:
+    """Writes a text file as a whole or not at all."""
+    with replacing(target) as part:
+        part.write_text(text, encoding="utf-8")
+
+
+def write_json(target: Path, value: Any) -> None:
+    """Writes ``value`` as indented JSON."""
+    write_text(target, json.dumps(value, indent=2, ensure_ascii=False) + "\n")
+
+
+def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Writes a CSV file with a header."""
+    with replacing(target) as part, part.open("w", newline="", encoding="utf-8") as stream:
+        writer = csv.writer(stream, lineterminator="\n")
+        writer.writerow(columns)
+        writer.writerows(rows)
+
+
+def with_metadata(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
+    """The schema with ``metadata`` and the package's version as one JSON value under the key ``earthprobe``."""
+    text = json.dumps({**metadata, "earthprobe_version": __version__}, sort_keys=True)
+    return schema.with_metadata({METADATA_KEY: text.encode()})
+
+
+def read_metadata(path: Path) -> dict[str, Any]:
+    """What :func:`with_metadata` stored in a Parquet file.
+
+    Raises:
+        UserError: the file is no Parquet file of earthprobe, or is cut short.
+    """
+    with parquet(path) as file:
+        stored = (file.metadata.metadata or {}).get(METADATA_KEY)
+    if stored is None:
+        raise UserError(f"{path} was not written by earthprobe: delete it and run again")
+    value: dict[str, Any] = json.loads(stored)
+    return value
+
+
+@contextmanager
+def parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Opens a Parquet file of the workflow; a truncated or foreign one is a :class:`UserError`."""
+    try:
+        with pq.ParquetFile(path) as file:
+            yield file
+    except (pa.ArrowInvalid, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise UserError(f"{path} cannot be read ({reason}): delete it and run again") from error
+
+
+def check_ids(path: Path, expected: Sequence[str]) -> None:
+    """Reads the ids of a Parquet file that was just written and compares them with what it should hold.
+
+    Raises:
+        UserError: a row is missing, surplus or out of order.
+    """
+    with parquet(path) as file:
+        ids = file.read(columns=["patch_id"])["patch_id"].to_pylist()
+    if ids != list(expected):
+        raise UserError(
+            f"{path} holds {len(ids)} patches where {len(expected)} were written, or other ones:"
+            " the disk may be faulty; run again"
+        )
+
+
+def sha256(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal digits."""
+    with path.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()

@@ -1,0 +1,39 @@
+"""The two label sets of BigEarthNet, by torchgeo's own constants."""
+
+from collections.abc import Iterable
+
+import numpy as np
+import numpy.typing as npt
+from torchgeo.datasets import BigEarthNet
+
+CLASSES_43: list[str] = list(BigEarthNet.class_sets[43])
+CLASSES_19: list[str] = list(BigEarthNet.class_sets[19])
+FROM_43_TO_19: dict[int, int] = dict(BigEarthNet.label_converter)
+INDEX_43: dict[str, int] = {name: index for index, name in enumerate(CLASSES_43)}
+
+
+def indices_43(names: Iterable[str]) -> list[int]:
+    """Sorted indices of 43-class names.
+
+    Raises:
+        ValueError: a name is not one of the 43 classes.
+    """
+    names = list(names)
+    unknown = [name for name in names if name not in INDEX_43]
+    if unknown:
+        raise ValueError(f"unknown class {unknown[0]!r}")
+    return sorted({INDEX_43[name] for name in names})
+
+
+def indices_19(labels_43: Iterable[int]) -> list[int]:
+    """Sorted 19-class indices of 43-class ones; eleven of the 43 classes have no counterpart and are dropped."""
+    return sorted({FROM_43_TO_19[label] for label in labels_43 if label in FROM_43_TO_19})
+
+
+def multi_hot(labels: Iterable[Iterable[int]], classes: int) -> npt.NDArray[np.bool_]:
+    """Label indices, one collection a patch, as a matrix of shape (patches, classes)."""
+    rows = list(labels)
+    matrix = np.zeros((len(rows), classes), dtype=bool)
+    for row, indices in zip(matrix, rows, strict=True):
+        row[list(indices)] = True
+    return matrix

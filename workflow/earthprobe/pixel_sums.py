@@ -1,0 +1,43 @@
+"""Sums over the pixels of a band that can be added up over shards."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+
+@dataclass
+class PixelSums:
+    """Count, sum and sum of squares of pixels in dB, in float64.
+
+    Float64 is exact to about 1e-12 dB for 4e9 pixels of tens of dB, so that mean and standard deviation,
+    rounded to a millionth of a dB, do not depend on how the patches are sharded.
+    """
+
+    count: int = 0
+    total: float = 0.0
+    squares: float = 0.0
+
+    def add(self, values: npt.NDArray[np.float32]) -> None:
+        """Adds the pixels of one band of one patch."""
+        wide = values.ravel().astype(np.float64)
+        self.count += wide.size
+        self.total += float(wide.sum())
+        self.squares += float(wide @ wide)
+
+    def __add__(self, other: "PixelSums") -> "PixelSums":
+        return PixelSums(self.count + other.count, self.total + other.total, self.squares + other.squares)
+
+    @property
+    def mean(self) -> float:
+        """Mean in dB; nan without a pixel."""
+        return round(self.total / self.count, 6) if self.count else math.nan
+
+    @property
+    def std(self) -> float:
+        """Standard deviation in dB (population formula); nan without a pixel."""
+        if not self.count:
+            return math.nan
+        mean = self.total / self.count
+        return round(math.sqrt(max(self.squares / self.count - mean * mean, 0.0)), 6)
