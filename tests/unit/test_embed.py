@@ -1,0 +1,169 @@
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from earthprobe.band_statistics import write_statistics
+from earthprobe.dofa import DofaEncoder, build
+from earthprobe.embed import choose_device, choose_precision, embed_shard
+from earthprobe.errors import UserError
+from earthprobe.files import read_metadata
+from earthprobe.shard import read_shard, write_shard
+from earthprobe.tiff import read_band
+from earthprobe.weights import load_model, store_weights
+
+from tests.conftest import Indexer, TinyArchive
+
+MEAN, STD = [-12.6, -19.3], [5.1, 5.5]
+
+
+@pytest.fixture(scope="module")
+def pixels(v1_patches: list[Path]) -> torch.Tensor:
+    return torch.from_numpy(
+        np.stack([[read_band(p / f"{p.name}_{b}.tif") for b in ("VV", "VH")] for p in v1_patches[:6]])
+    )
+
+
+def expected(model: torch.nn.Module, pixels: torch.Tensor, wavelengths: list[float]) -> torch.Tensor:
+    """torchgeo's own forward pass over the same input."""
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (MEAN, STD))
+    x = F.interpolate((pixels - mean) / std, size=(224, 224), mode="bilinear")
+    with torch.inference_mode():
+        return model.forward_features(x, wavelengths)
+
+
+@pytest.mark.parametrize("model", ["dofa_base_patch16_224", "dofa_large_patch16_224"])
+@pytest.mark.parametrize("wavelengths", [[3.75, 3.75], [5.405, 0.665]], ids=str)
+def test_embeddings_equal_torchgeos(pixels: torch.Tensor, model: str, wavelengths: list[float]):
+    torch.manual_seed(1)
+    theirs = build(model)
+    torch.nn.init.normal_(theirs.pos_embed, std=0.02)  # zero in an untrained model, so it would hide a slip
+    torch.nn.init.normal_(theirs.cls_token, std=0.02)
+    want = expected(theirs, pixels[:2], wavelengths)
+    encoder = DofaEncoder(theirs, wavelengths, MEAN, STD, 224, torch.float32)
+    with torch.inference_mode():
+        got = encoder(pixels[:2])
+    assert got.shape == (2, encoder.dimensions)
+    assert encoder.dimensions == {"dofa_base_patch16_224": 768, "dofa_large_patch16_224": 1024}[model]
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+    assert want.std() > 0.1
+
+
+def test_bfloat16_is_close(pixels: torch.Tensor):
+    torch.manual_seed(1)
+    want = expected(build("dofa_base_patch16_224"), pixels, [3.75, 3.75])
+    torch.manual_seed(1)
+    encoder = DofaEncoder(build("dofa_base_patch16_224"), [3.75, 3.75], MEAN, STD, 224, torch.bfloat16)
+    with torch.inference_mode():
+        got = encoder(pixels)
+    assert got.dtype == torch.float32
+    assert F.cosine_similarity(got, want).min() > 0.999
+    # The cosine of vectors that are alike anyway says little: their differences must agree as well.
+    assert F.cosine_similarity(got - got.mean(0), want - want.mean(0)).min() > 0.98
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
+    store_weights("dofa_base_patch16_224", "random:0", path)
+    return path
+
+
+def run(archive: TinyArchive, index_of: Indexer, weights: Path, out: Path, **options: object) -> Path:
+    index = index_of(archive, shards=1)
+    write_shard(index, archive.s1_folder, 0, out / "shard.parquet")
+    write_statistics(index, [out / "shard.parquet"], 0.1, out / "statistics.json", out / "rejected.csv")
+    settings: dict = {
+        "bands": ["VV", "VH"],
+        "wavelengths": [3.75, 3.75],
+        "image_size": 224,
+        "precision": "float32",
+        "device": "cpu",
+        "threads": 2,
+    } | options
+    embed_shard(out / "shard.parquet", out / "statistics.json", weights, output=out / "features.parquet", **settings)
+    return out / "features.parquet"
+
+
+def test_contract(twelve: TinyArchive, index_of: Indexer, weights: Path, tmp_path: Path):
+    path = run(twelve, index_of, weights, tmp_path)
+    schema = pq.read_schema(path)
+    assert schema.names == ["patch_id", "embedding"]
+    assert str(schema.field("embedding").type) == "fixed_size_list<element: float>[768]"
+    metadata = read_metadata(path)
+    assert metadata["model"] == "dofa_base_patch16_224"
+    assert metadata["weights"] == "random:0"
+    assert metadata["bands"] == ["VV", "VH"]
+    assert metadata["wavelengths"] == [3.75, 3.75]
+    assert metadata["precision"] == "float32"
+    assert metadata["image_size"] == 224
+    assert {"archive", "simulated", "sha256", "pooling", "earthprobe_version", "torch_version"} <= metadata.keys()
+    # The z-score's figures are those of the train split, so train pixels come out with mean 0 and deviation 1.
+    figures = metadata["normalization"]
+    train = np.stack([[read_band(twelve.s1_folder / p / f"{p}_{b}.tif") for b in ("VV", "VH")] for p in
+                      twelve.splits["train"]])  # fmt: skip
+    scaled = (train - np.array(figures["mean"])[:, None, None]) / np.array(figures["std"])[:, None, None]
+    np.testing.assert_allclose(scaled.mean(axis=(0, 2, 3)), 0, atol=1e-5)
+    np.testing.assert_allclose(scaled.std(axis=(0, 2, 3)), 1, atol=1e-5)
+    table = pl.read_parquet(path)
+    assert table["patch_id"].is_sorted()
+    assert table.height == 12
+    # The written vectors are those of the encoder.
+    model, _ = load_model(weights)
+    encoder = DofaEncoder(model, [3.75, 3.75], figures["mean"], figures["std"], 224, torch.float32)
+    ((_, batch),) = read_shard(tmp_path / "shard.parquet", ["VV", "VH"], 12)
+    with torch.inference_mode():
+        want = encoder(torch.from_numpy(batch)).numpy()
+    np.testing.assert_allclose(table["embedding"].to_numpy(), want, atol=1e-5)
+
+
+def test_bands_are_taken_in_the_configured_order(twelve: TinyArchive, index_of: Indexer, weights: Path, tmp_path: Path):
+    settings = {"bands": ["VH"], "wavelengths": [3.75]}
+    one = pl.read_parquet(run(twelve, index_of, weights, tmp_path, **settings))
+    assert read_metadata(tmp_path / "features.parquet")["normalization"]["mean"][0] < -17
+    settings = {"bands": ["VH", "VV"], "wavelengths": [3.75, 5.4]}
+    two = pl.read_parquet(run(twelve, index_of, weights, tmp_path, **settings))
+    assert not np.allclose(one["embedding"].to_numpy(), two["embedding"].to_numpy(), atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"wavelengths": [3.75]}, "1 wavelengths for 2 bands"),
+        ({"bands": ["VV", "B04"]}, "has no band B04: it holds VV, VH"),
+    ],
+)
+def test_what_does_not_fit_is_an_error(
+    twelve: TinyArchive, index_of: Indexer, weights: Path, tmp_path: Path, options: dict, message: str
+):
+    with pytest.raises(UserError, match=message):
+        run(twelve, index_of, weights, tmp_path, **options)
+    assert not (tmp_path / "features.parquet").exists()
+
+
+def test_embeddings_that_are_not_finite_are_refused(
+    twelve: TinyArchive, index_of: Indexer, weights: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model, origin = load_model(weights)
+    model.blocks[0].mlp.fc1.bias.data[0] = torch.nan
+    monkeypatch.setattr("earthprobe.embed.load_model", lambda path: (model, origin))
+    with pytest.raises(UserError, match="is not finite: check the weights"):
+        run(twelve, index_of, weights, tmp_path)
+    assert not (tmp_path / "features.parquet").exists()
+
+
+def test_device_and_precision(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert choose_device("auto") == "cpu"
+    with pytest.raises(UserError, match="torch sees no GPU"):
+        choose_device("cuda")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    assert choose_device("auto") == "cuda"
+    assert choose_device("cpu") == "cpu"
+    for units, want in (({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)):
+        monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
+        assert choose_precision("auto", "cpu") == want
+    assert choose_precision("float32", "cpu") == torch.float32

@@ -1,0 +1,115 @@
+"""DOFA behind the interface of every frozen model here: a batch of patches in, a batch of vectors out."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import Tensor, nn
+from torchgeo.models import (
+    DOFABase16_Weights,
+    DOFALarge16_Weights,
+    dofa_base_patch16_224,
+    dofa_large_patch16_224,
+)
+from torchgeo.models.dofa import position_embedding
+
+POOLING = "mean of the patch tokens (class token left out), then LayerNorm (fc_norm)"
+GENERATED = {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
+"""Keys that the published checkpoints lack, since DOFA was pretrained without them."""
+
+
+class Architecture(NamedTuple):
+    """How torchgeo builds a model, and the enum of its published weights."""
+
+    build: Callable[..., nn.Module]
+    weights: Any
+
+
+ARCHITECTURES = {
+    "dofa_base_patch16_224": Architecture(dofa_base_patch16_224, DOFABase16_Weights),
+    "dofa_large_patch16_224": Architecture(dofa_large_patch16_224, DOFALarge16_Weights),
+}
+
+
+def build(model: str) -> nn.Module:
+    """Torchgeo's model without its classification head, initialised from torch's global seed."""
+    return ARCHITECTURES[model].build(num_classes=0).eval()
+
+
+class DofaEncoder(nn.Module):
+    """Frozen DOFA for a fixed set of bands.
+
+    DOFA generates its patch embedding from the bands' wavelengths. These are fixed here, so the generated
+    convolution is computed once and the rest is a plain ViT; the result equals torchgeo's
+    ``forward_features`` exactly.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        wavelengths: Sequence[float],
+        mean: Sequence[float],
+        std: Sequence[float],
+        image_size: int,
+        dtype: torch.dtype,
+    ) -> None:
+        """Takes torchgeo's model apart.
+
+        Args:
+            model: a DOFA of torchgeo, float32.
+            wavelengths: one a band, in micrometres.
+            mean: one a band, in dB.
+            std: one a band, in dB.
+            image_size: pixels along a side that the patches are resized to.
+            dtype: the arithmetic of the transformer; normalisation, resizing and pooling are float32.
+        """
+        super().__init__()
+        embed: Any = model.patch_embed
+        with torch.inference_mode():
+            waves = position_embedding(embed.dynamic_embed_dim, torch.tensor(wavelengths) * 1000)
+            weight, bias = embed.weight_generator(embed.fclayer(waves))
+        side = embed.kernel_size
+        kernel = weight.view(len(wavelengths), side, side, embed.embed_dim).permute(3, 0, 1, 2)
+        position: Any = model.pos_embed
+        self.kernel: Tensor
+        self.bias: Tensor
+        self.position: Tensor
+        self.class_token: Tensor
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("kernel", (kernel * embed.scaler).contiguous().to(dtype))
+        self.register_buffer("bias", (bias.flatten() * embed.scaler).to(dtype))
+        self.register_buffer("position", position[:, 1:].to(dtype))
+        self.register_buffer("class_token", (model.cls_token + position[:, :1]).to(dtype))
+        self.register_buffer("mean", torch.tensor(mean, dtype=torch.float32).view(-1, 1, 1))
+        self.register_buffer("std", torch.tensor(std, dtype=torch.float32).view(-1, 1, 1))
+        self.blocks: Any = model.blocks
+        self.blocks.to(dtype)
+        self.norm: Any = model.fc_norm
+        self.image_size = image_size
+        self.eval().requires_grad_(False)
+
+    @property
+    def dimensions(self) -> int:
+        """The length of an embedding: 768 for base, 1024 for large."""
+        return self.kernel.shape[0]
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """Embeds patches.
+
+        Args:
+            pixels: backscatter in dB, float32, shape (batch, bands, height, width).
+
+        Returns:
+            Embeddings, float32, shape (batch, dimensions).
+        """
+        x = (pixels - self.mean) / self.std
+        x = F.interpolate(x, size=(self.image_size, self.image_size), mode="bilinear", align_corners=False)
+        x = F.conv2d(x.to(self.kernel.dtype), self.kernel, self.bias, stride=self.kernel.shape[-1], padding=1)
+        x = x.flatten(2).transpose(1, 2) + self.position
+        x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)
+        for block in self.blocks:
+            x = block(x)
+        pooled: Tensor = self.norm(x[:, 1:].float().mean(dim=1))
+        return pooled

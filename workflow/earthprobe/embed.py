@@ -1,0 +1,139 @@
+"""embed: the frozen model's embedding of every patch of a shard."""
+
+import json
+import logging
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+import torchgeo
+
+from earthprobe.dofa import POOLING, DofaEncoder
+from earthprobe.errors import UserError
+from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
+from earthprobe.shard import read_shard
+from earthprobe.weights import load_model
+
+log = logging.getLogger(__name__)
+
+BATCH = {"cpu": 16, "cuda": 256}
+"""Patches a forward pass: on CPU larger ones leave the caches, on GPU smaller ones leave units idle."""
+
+
+ROW_GROUP = 1024  # patches; 3 MB of 768 floats
+
+
+def embed_shard(
+    shard: Path,
+    statistics: Path,
+    weights: Path,
+    bands: Sequence[str],
+    wavelengths: Sequence[float],
+    image_size: int,
+    precision: str,
+    device: str,
+    threads: int,
+    output: Path,
+) -> None:
+    """Writes the embeddings of a shard's patches, in the shard's order.
+
+    Args:
+        shard: a shard of pixels.
+        statistics: each band's mean and deviation over the train split, which the z-score uses.
+        weights: what :func:`earthprobe.weights.store_weights` wrote.
+        bands: the bands that the model sees, in this order.
+        wavelengths: one a band, in micrometres.
+        image_size: pixels along a side that the patches are resized to.
+        precision: ``float32``, ``bfloat16`` or ``auto`` (see :func:`choose_precision`).
+        device: ``cpu``, ``cuda`` or ``auto`` (cuda where there is one).
+        threads: CPU threads.
+        output: columns ``patch_id`` and ``embedding``, fixed-size list<float32>[dimensions].
+
+    Raises:
+        UserError: an embedding is not finite, the shard lacks a band, or there is no GPU where one was asked for.
+    """
+    torch.set_num_threads(threads)
+    where = choose_device(device)
+    dtype = choose_precision(precision, where)
+    source = read_metadata(shard)
+    if len(bands) != len(wavelengths):
+        raise UserError(f"{len(wavelengths)} wavelengths for {len(bands)} bands: give one a band")
+    absent = [band for band in bands if band not in source["bands"]]
+    if absent:
+        raise UserError(f"{shard} has no band {absent[0]}: it holds {', '.join(source['bands'])}")
+    train = json.loads(statistics.read_text(encoding="utf-8"))["train"]
+    mean, std = ([train[band][figure] for band in bands] for figure in ("mean", "std"))
+    model, origin = load_model(weights)
+    encoder = DofaEncoder(model, wavelengths, mean, std, image_size, dtype).to(where)
+    schema = with_metadata(
+        pa.schema([("patch_id", pa.string()), ("embedding", pa.list_(pa.float32(), encoder.dimensions))]),
+        {
+            "archive": source["archive"],
+            "simulated": source["simulated"],
+            **origin,
+            "bands": bands,
+            "wavelengths": wavelengths,
+            "normalization": {"kind": "zscore", "mean": mean, "std": std},
+            "image_size": image_size,
+            "pooling": POOLING,
+            "precision": str(dtype).removeprefix("torch."),
+            "torch_version": torch.__version__,
+            "torchgeo_version": torchgeo.__version__,
+        },
+    )
+    log.info("%s on %s in %s, %d threads", origin["model"], where, dtype, threads)
+    ids: list[str] = []
+    waiting: list[npt.NDArray[np.float32]] = []
+    start = time.monotonic()
+    with replacing(output) as part:
+        with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
+            for batch_ids, pixels in read_shard(shard, bands, BATCH[where]):
+                with torch.inference_mode():
+                    vectors = encoder(torch.from_numpy(pixels).to(where)).cpu().numpy()
+                if not np.isfinite(vectors).all():
+                    bad = batch_ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
+                    raise UserError(f"{shard}: the embedding of {bad} is not finite: check the weights")
+                ids += batch_ids
+                waiting.append(vectors)
+                if sum(map(len, waiting)) >= ROW_GROUP:
+                    _write(writer, ids, waiting)
+                    log.info("%d patches, %.1f a second", len(ids), len(ids) / (time.monotonic() - start))
+            _write(writer, ids, waiting)
+        check_ids(part, ids)
+
+
+def _write(writer: pq.ParquetWriter, ids: list[str], waiting: list[npt.NDArray[np.float32]]) -> None:
+    """Writes the vectors that wait, which belong to the last of the ids, and lets go of them."""
+    if not waiting:
+        return
+    vectors = np.concatenate(waiting)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), vectors.shape[1])
+    writer.write_table(pa.table([pa.array(ids[-len(vectors) :]), column], schema=writer.schema))
+    waiting.clear()
+
+
+def choose_device(device: str) -> str:
+    """The device to run on: ``auto`` is CUDA if there is one, else the CPU."""
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here: use --device auto or cpu")
+    return device
+
+
+def choose_precision(precision: str, device: str) -> torch.dtype:
+    """The arithmetic to run in: ``auto`` is bfloat16 where ``device`` has units for it, else float32."""
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bfloat16()
+        precision = "bfloat16" if fast else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def _cpu_has_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "arm_bf16"))
