@@ -1,0 +1,246 @@
+"""The three probes behind their common interface."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import safetensors.torch
+import skops.io
+import torch
+from earthprobe.errors import UserError
+from earthprobe.files import read_metadata, with_metadata
+from earthprobe.index import SCHEMA as INDEX_SCHEMA
+from earthprobe.probes import linear, mlp, random_forest
+from earthprobe.probes.train import Data, Fit, Part, load, train
+from sklearn.ensemble import RandomForestClassifier
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import average_precision_score
+
+CLASSES = 5
+FOREST = {"kind": "random_forest", "n_estimators": 10, "max_depth": None, "min_samples_leaf": 1, "seed": 0}
+LINEAR = {"kind": "linear", "strengths": [1.0, 0.1, 0.01, 0.001], "max_iterations": 500}
+MLP = {
+    "kind": "mlp",
+    "hidden": [16],
+    "learning_rate": 0.01,
+    "weight_decay": 0.01,
+    "dropout": 0.1,
+    "batch_size": 64,
+    "max_epochs": 40,
+    "patience": 5,
+    "seed": 0,
+}
+PROBES = [(random_forest.fit, FOREST), (linear.fit, LINEAR), (mlp.fit, MLP)]
+
+
+def targets_of(features: np.ndarray, noise: np.ndarray) -> np.ndarray:
+    """Class 0 is linear, 1 needs two features at once, 2 is noise, 3 never occurs, 4 always."""
+    return np.stack(
+        [
+            features[:, 0] + 0.5 * noise[:, 0] > 0,
+            features[:, 1] * features[:, 2] + 0.2 * noise[:, 1] > 0,
+            noise[:, 2] > 1,
+            np.zeros(len(features), dtype=bool),
+            np.ones(len(features), dtype=bool),
+        ],
+        axis=1,
+    )
+
+
+@pytest.fixture
+def data() -> Data:
+    rng = np.random.default_rng(0)
+    parts = {}
+    for split, count in (("train", 900), ("val", 300), ("test", 300)):
+        features = rng.standard_normal((count, 8)).astype(np.float32)
+        targets = targets_of(features, rng.standard_normal((count, 3)))
+        parts[split] = Part([f"{split}{i:04d}" for i in range(count)], features, targets)
+    return Data(parts, np.zeros(8, np.float32), np.ones(8, np.float32))
+
+
+@pytest.mark.parametrize(("fit", "probe"), PROBES, ids=lambda p: p["kind"] if isinstance(p, dict) else "")
+def test_scores_are_probabilities_and_repeatable(data: Data, fit: Fit, probe: dict):
+    first, second = fit(data, probe, 1), fit(data, probe, 2)
+    for split in ("val", "test"):
+        scores = first.scores[split]
+        assert scores.shape == (300, CLASSES)
+        assert scores.dtype == np.float32
+        assert (scores >= 0).all()
+        assert (scores <= 1).all()
+        np.testing.assert_allclose(scores, second.scores[split], atol=1e-4)
+        # A class that train has never, or always, is predicted so.
+        assert (scores[:, 3] < 0.05).all()
+        assert (scores[:, 4] > 0.95).all()
+        assert average_precision_score(data.parts[split].targets[:, 0], scores[:, 0]) > 0.85
+    json.dumps(first.chosen)
+
+
+@pytest.mark.parametrize(("fit", "probe"), PROBES, ids=lambda p: p["kind"] if isinstance(p, dict) else "")
+def test_test_labels_are_never_seen(data: Data, fit: Fit, probe: dict):
+    before = fit(data, probe, 1).scores["test"]
+    data.parts["test"].targets[:] = ~data.parts["test"].targets
+    np.testing.assert_array_equal(fit(data, probe, 1).scores["test"], before)
+
+
+def test_the_forest_is_scikit_learns(data: Data):
+    theirs = RandomForestClassifier(n_estimators=10, random_state=0).fit(
+        data.parts["train"].features, data.parts["train"].targets
+    )
+    ours = random_forest.fit(data, FOREST, 2).scores["test"]
+    probabilities = theirs.predict_proba(data.parts["test"].features)
+    for index in (0, 1, 2):
+        np.testing.assert_array_equal(ours[:, index], probabilities[index][:, 1].astype(np.float32))
+    np.testing.assert_array_equal(ours > 0.5, theirs.predict(data.parts["test"].features).astype(bool))
+
+
+def test_the_forests_file_holds_trees_and_no_other_type_that_skops_does_not_know(data: Data, tmp_path: Path):
+    fitted = random_forest.fit(data, FOREST, 1)
+    fitted.save(tmp_path / "model.skops")
+    trees = ["sklearn.tree._tree.Tree"]
+    assert skops.io.get_untrusted_types(file=tmp_path / "model.skops") == trees
+    model = skops.io.load(tmp_path / "model.skops", trusted=trees)
+    again = model["forest"].predict_proba(data.parts["test"].features)[0][:, 1]
+    np.testing.assert_array_equal(again.astype(np.float32), fitted.scores["test"][:, 0])
+
+
+@pytest.mark.parametrize("strength", LINEAR["strengths"])
+def test_linear_equals_scikit_learns_logistic_regression(data: Data, strength: float):
+    ours = linear.fit(data, {**LINEAR, "strengths": [strength]}, 1).scores["test"]
+    x, y = data.parts["train"].features.astype(np.float64), data.parts["train"].targets
+    for index in (0, 1, 2):
+        theirs = LogisticRegression(C=1 / (strength * len(x)), tol=1e-8, max_iter=5000).fit(x, y[:, index])
+        want = theirs.predict_proba(data.parts["test"].features.astype(np.float64))[:, 1]
+        np.testing.assert_allclose(ours[:, index], want, atol=1e-3)
+
+
+def test_linear_keeps_the_strength_with_the_lowest_loss_on_val(data: Data):
+    chosen = linear.fit(data, LINEAR, 1).chosen
+    losses = {t["strength"]: t["val_loss"] for t in chosen["tried"]}
+    assert list(losses) == sorted(LINEAR["strengths"], reverse=True)
+    assert chosen["strength"] == min(losses, key=losses.get)
+    assert chosen["val_loss"] == min(losses.values())
+
+
+def test_mlp_stops_early_and_beats_linear_where_classes_are_not_linear(data: Data):
+    fitted = mlp.fit(data, MLP, 1)
+    losses = fitted.chosen["val_losses"]
+    best = int(np.argmin(losses)) + 1
+    assert fitted.chosen["epoch"] == best
+    assert len(losses) == min(best + MLP["patience"], MLP["max_epochs"])
+    target = data.parts["test"].targets[:, 1]
+    curved = average_precision_score(target, fitted.scores["test"][:, 1])
+    straight = average_precision_score(target, linear.fit(data, LINEAR, 1).scores["test"][:, 1])
+    assert curved > straight + 0.2
+
+
+@pytest.mark.parametrize("fit", [linear.fit, mlp.fit])
+def test_saved_tensors_reproduce_the_scores(data: Data, fit: Fit, tmp_path: Path):
+    fitted = fit(data, LINEAR if fit is linear.fit else MLP, 1)
+    fitted.save(tmp_path / "model.safetensors")
+    stored = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    x = (torch.from_numpy(data.parts["test"].features) - stored.pop("mean")) / stored.pop("std")
+    if fit is linear.fit:
+        logits = x @ stored["weight"].T + stored["bias"]
+    else:
+        model = mlp.build(8, MLP["hidden"], CLASSES, 0)
+        model.load_state_dict(stored)
+        logits = model(x)
+    np.testing.assert_allclose(torch.sigmoid(logits).detach().numpy(), fitted.scores["test"], atol=1e-5)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> tuple[Path, Path]:
+    """Features of nine patches, one of which the index rejects the features of, and their index."""
+    rng = np.random.default_rng(1)
+    ids = [f"p{i}" for i in range(9)]
+    vectors = rng.normal(3, 2, (8, 4)).astype(np.float32)
+    vectors[:, 3] = 1.5  # does not vary
+    schema = with_metadata(
+        pa.schema([("patch_id", pa.string()), ("embedding", pa.list_(pa.float32(), 4))]), {"weights": "random:0"}
+    )
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 4)
+    pq.write_table(pa.table([pa.array(ids[:8]), column], schema=schema), tmp_path / "features.parquet")
+    splits = ["train", "val", "test"] * 3
+    labels = [[i % 3] if i else [] for i in range(9)]
+    rows = {
+        "patch_id": ids,
+        "s2_id": ids,
+        "split": splits,
+        "labels_43": [None] * 9,
+        "labels_19": labels,
+        "country": [None] * 9,
+        "shard": [0] * 9,
+        "folder": ids,
+    }
+    classes = {"19": ["a", "b", "c"], "43": ["x"]}
+    schema = with_metadata(INDEX_SCHEMA, {"classes": classes})
+    pq.write_table(pa.table(rows, schema=schema), tmp_path / "index.parquet")
+    return tmp_path / "features.parquet", tmp_path / "index.parquet"
+
+
+def test_loading_joins_and_standardises(files: tuple[Path, Path]):
+    data, source = load(*files, 19, 3)
+    assert source["weights"] == "random:0"
+    assert {s: p.ids for s, p in data.parts.items()} == {
+        "train": ["p0", "p3", "p6"],
+        "val": ["p1", "p4", "p7"],
+        "test": ["p2", "p5"],
+    }
+    assert data.parts["train"].targets.tolist() == [[False] * 3, [True, False, False], [True, False, False]]
+    assert data.parts["test"].targets.tolist() == [[False, False, True], [False, False, True]]
+    train_features = data.parts["train"].features
+    np.testing.assert_allclose(train_features.mean(axis=0), 0, atol=1e-6)
+    np.testing.assert_allclose(train_features[:, :3].std(axis=0), 1, atol=1e-6)
+    assert (train_features[:, 3] == 0).all()
+    raw = pq.read_table(files[0])["embedding"].to_pylist()
+    want = (np.array(raw[1]) - data.mean) / data.std
+    np.testing.assert_allclose(data.parts["val"].features[0], want, rtol=1e-5)
+
+
+def test_labels_that_the_archive_lacks_are_an_error(files: tuple[Path, Path]):
+    with pytest.raises(UserError, match="no 43-class labels of p0"):
+        load(*files, 43, 1)
+
+
+def stub(scores: Callable[[Data], np.ndarray]) -> Fit:
+    from earthprobe.probes.train import Fitted
+
+    def fit(data: Data, probe: object, threads: int) -> Fitted:
+        values = {s: np.full(data.parts[s].targets.shape, 0.25, np.float32) for s in ("val", "test")}
+        values["test"] = scores(data)
+        return Fitted(values, {"why": "test"}, lambda path: path.write_bytes(b"model"))
+
+    return fit
+
+
+def test_training_writes_the_contract(files: tuple[Path, Path], tmp_path: Path):
+    fit = stub(lambda data: np.full((2, 3), 0.75, np.float32))
+    out = tmp_path / "scores.parquet"
+    train(fit, *files, 19, {"kind": "stub", "seed": 5}, 1, out, tmp_path / "model")
+    table = pq.read_table(out)
+    assert table.column_names == ["patch_id", "split", "scores", "targets"]
+    assert str(table.schema.field("scores").type) == "fixed_size_list<element: float>[3]"
+    assert str(table.schema.field("targets").type) == "fixed_size_list<element: bool>[3]"
+    assert table["patch_id"].to_pylist() == ["p1", "p4", "p7", "p2", "p5"]
+    assert table["split"].to_pylist() == ["val"] * 3 + ["test"] * 2
+    assert table["scores"].to_pylist() == [[0.25] * 3] * 3 + [[0.75] * 3] * 2
+    assert table["targets"].to_pylist()[0] == [False, True, False]
+    metadata = read_metadata(out)
+    assert metadata["probe"] == {"kind": "stub", "seed": 5}
+    assert metadata["chosen"] == {"why": "test"}
+    assert metadata["classes"] == ["a", "b", "c"]
+    assert metadata["features"]["weights"] == "random:0"
+    assert metadata["patches"] == {"train": 3, "val": 3, "test": 2}
+    assert (tmp_path / "model").read_bytes() == b"model"
+
+
+def test_scores_that_are_not_finite_are_refused(files: tuple[Path, Path], tmp_path: Path):
+    fit = stub(lambda data: np.full((2, 3), np.nan, np.float32))
+    with pytest.raises(UserError, match="not finite"):
+        train(fit, *files, 19, {"kind": "stub"}, 1, tmp_path / "scores.parquet", tmp_path / "model")
+    assert not (tmp_path / "scores.parquet").exists()
+    assert not (tmp_path / "model").exists()

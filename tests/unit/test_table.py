@@ -1,0 +1,103 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from earthprobe.errors import UserError
+from earthprobe.show import show
+from earthprobe.table import COLUMNS, METRICS, write_table
+
+from tests.conftest import REPOSITORY
+
+PUBLISHED = REPOSITORY / "resources/published_results.csv"
+
+
+def metrics(path: Path, value: float, weights: str = "random:0", simulated: bool = True) -> Path:
+    test: dict[str, Any] = dict.fromkeys(METRICS, value) | {"patches": 100, "classes_without_positive": 3}
+    features = {"archive": "demo", "simulated": simulated, "weights": weights}
+    content = {"test": test, "threshold": 0.5, "features": features, "patches": {"train": 200}}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run(folder: Path, label_set: int = 19, **options: Any) -> tuple[list[dict[str, str]], str]:
+    files = [
+        ("dofa", "linear", metrics(folder / "a.json", 0.123, **options)),
+        ("dofa", "mlp", metrics(folder / "b.json", 0.456, **options)),
+    ]
+    write_table(files, PUBLISHED, label_set, folder / "t.csv", folder / "t.md")
+    with (folder / "t.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream)), (folder / "t.md").read_text()
+
+
+def test_columns_begin_with_the_studys_in_its_order(tmp_path: Path):
+    run(tmp_path)
+    header = (tmp_path / "t.csv").read_text().splitlines()[0].split(",")
+    assert header[:7] == [
+        "features",
+        "probe",
+        "f2_macro",
+        "f2_micro",
+        "hamming_loss",
+        "precision_macro",
+        "precision_micro",
+    ]
+    assert tuple(header) == COLUMNS
+
+
+@pytest.mark.parametrize(("label_set", "theirs"), [(19, 15), (43, 4)])
+def test_published_rows_stand_below_and_are_marked(tmp_path: Path, label_set: int, theirs: int):
+    rows, text = run(tmp_path, label_set)
+    assert [r["probe"] for r in rows[:2]] == ["linear", "mlp"]
+    assert [r["source"] for r in rows[:2]] == ["this run"] * 2
+    assert len(rows) == 2 + theirs
+    assert all(r["source"].startswith("published: ") for r in rows[2:])
+    assert text.count("| this run") == 2
+    assert text.count("| published: ") == theirs
+
+
+def test_published_figures_are_the_studys(tmp_path: Path):
+    rows, _ = run(tmp_path, 43)
+    study = {r["probe"]: r for r in rows if "HTCV 2024" in r["source"]}
+    assert float(study["MLP"]["f2_macro"]) == 0.1545
+    assert float(study["random forest"]["hamming_loss"]) == 0.056
+    assert study["MLP"]["map_macro"] == ""
+
+
+def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
+    _, text = run(tmp_path)
+    assert "Random weights: the model was never trained" in text
+    assert "Simulated archive" in text
+    assert "3 of the 19 classes have no positive in the test split" in text
+    assert "random weights (seed 0)" in text
+    row = next(line for line in text.splitlines() if "| linear" in line and "this run" in line)
+    cells = [c.strip() for c in row.strip("|").split("|")]
+    assert cells[2:7] == ["12.3", "12.3", "0.123", "12.3", "12.3"]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_real_data_and_weights_carry_no_warning(tmp_path: Path):
+    rows, text = run(tmp_path, weights="DOFA_MAE", simulated=False)
+    assert "imulated" not in text
+    assert "never trained" not in text
+    assert rows[0]["weights"] == "DOFA_MAE"
+
+
+def test_show(tmp_path: Path):
+    (tmp_path / "tables").mkdir()
+    for label_set in (19, 43):
+        (tmp_path / f"tables/classification_{label_set}.md").write_text(f"table of {label_set}\n")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"label_sets": [43]}))
+    text = show(tmp_path)
+    assert "table of 43" in text
+    assert "table of 19" not in text  # left over from an earlier configuration
+    assert str(tmp_path / "config.yaml") in text
+    assert "rejected.csv" not in text
+
+
+def test_show_without_a_run(tmp_path: Path):
+    with pytest.raises(UserError, match="is missing: run snakemake first"):
+        show(tmp_path)

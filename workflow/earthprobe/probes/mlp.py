@@ -1,0 +1,77 @@
+"""train_mlp: a multi-layer perceptron trained by AdamW and stopped early on val."""
+
+import copy
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors.torch
+import torch
+import torch.nn.functional as F  # noqa: N812
+from torch import nn
+
+from earthprobe.probes.train import Data, Fitted
+
+log = logging.getLogger(__name__)
+
+
+def build(dimensions: int, hidden: Sequence[int], classes: int, dropout: float) -> nn.Sequential:
+    """The perceptron: a linear layer, GELU and dropout for each hidden width, and a linear layer to the classes."""
+    layers: list[nn.Module] = []
+    for width in hidden:
+        layers += [nn.Linear(dimensions, width), nn.GELU(), nn.Dropout(dropout)]
+        dimensions = width
+    return nn.Sequential(*layers, nn.Linear(dimensions, classes))
+
+
+def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
+    """Trains on binary cross-entropy and keeps the epoch with the lowest loss on val."""
+    torch.set_num_threads(threads)
+    torch.manual_seed(probe["seed"])
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    x, y, x_val, y_val = (
+        torch.from_numpy(array).to(device)
+        for part in (data.parts["train"], data.parts["val"])
+        for array in (part.features, part.targets.astype(np.float32))
+    )
+    model = build(x.shape[1], probe["hidden"], y.shape[1], probe["dropout"]).to(device)
+    with torch.no_grad():  # rare classes start at their share, not at one half
+        share = (y.sum(0) + 0.5) / (len(y) + 1)
+        last: Any = model[-1]
+        last.bias.copy_(torch.log(share / (1 - share)))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=probe["learning_rate"], weight_decay=probe["weight_decay"])
+    order = torch.Generator().manual_seed(probe["seed"])
+    best_loss, best_epoch, best_state = float("inf"), 0, model.state_dict()
+    losses: list[float] = []
+    for epoch in range(1, probe["max_epochs"] + 1):
+        model.train()
+        for rows in torch.randperm(len(x), generator=order).to(device).split(probe["batch_size"]):  # type: ignore[no-untyped-call]
+            loss = F.binary_cross_entropy_with_logits(model(x[rows]), y[rows])
+            optimizer.zero_grad()
+            loss.backward()  # type: ignore[no-untyped-call]
+            optimizer.step()
+        model.eval()
+        with torch.inference_mode():
+            val_loss = float(F.binary_cross_entropy_with_logits(model(x_val), y_val))
+        losses.append(val_loss)
+        log.info("epoch %d: loss %.5f on val", epoch, val_loss)
+        if val_loss < best_loss:
+            best_loss, best_epoch, best_state = val_loss, epoch, copy.deepcopy(model.state_dict())
+        elif epoch - best_epoch >= probe["patience"]:
+            break
+    model.load_state_dict(best_state)
+    with torch.inference_mode():
+        scores = {
+            split: torch.sigmoid(model(torch.from_numpy(data.parts[split].features).to(device))).cpu().numpy()
+            for split in ("val", "test")
+        }
+    tensors = {key: value.cpu().contiguous() for key, value in best_state.items()}
+    tensors |= {"mean": torch.from_numpy(data.mean), "std": torch.from_numpy(data.std)}
+
+    def save(path: Path) -> None:
+        safetensors.torch.save_file(tensors, path)
+
+    chosen = {"epoch": best_epoch, "val_loss": best_loss, "val_losses": losses}
+    return Fitted(scores, {**chosen, "torch_version": torch.__version__}, save)
