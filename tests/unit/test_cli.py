@@ -1,0 +1,64 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+from earthprobe.cli import main
+
+from tests.conftest import TinyArchive
+
+
+def test_a_user_error_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    log = tmp_path / "logs/x.log"
+    arguments = ["evaluate", "--scores", str(tmp_path / "no.parquet"), "--threshold", "0.5"]
+    arguments += ["--metrics", str(tmp_path / "m"), "--per-class", str(tmp_path / "p"), "--log", str(log)]
+    assert main(arguments) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("earthprobe evaluate: ")
+    assert error.count("\n") == 1
+    assert "no.parquet cannot be read" in error
+    assert "no.parquet cannot be read" in log.read_text()
+    assert "Traceback" not in log.read_text()
+
+
+def test_a_defect_is_raised_and_logged(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("earthprobe.show.show", lambda results: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        main(["show", str(tmp_path), "--log", str(tmp_path / "x.log")])
+    assert "ZeroDivisionError" in (tmp_path / "x.log").read_text()
+
+
+def test_an_unknown_probe_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    arguments = ["train", "--probe", '{"kind": "svm"}', "--features", "x", "--index", "x", "--label-set", "19"]
+    assert main([*arguments, "--scores", "x", "--model", "x", "--log", str(tmp_path / "x.log")]) == 1
+    assert "kind 'svm' is unknown" in capsys.readouterr().err
+
+
+def test_steps_run_by_themselves(twelve: TinyArchive, tmp_path: Path):
+    splits = twelve.split_files()
+    index, shard = tmp_path / "index.parquet", tmp_path / "0000.parquet"
+    arguments = ["index", "--s1-folder", str(twelve.s1_folder), "--shards", "1", "--archive", "tiny"]
+    arguments += [option for split, path in splits.items() for option in (f"--{split}", str(path))]
+    assert main([*arguments, "--output", str(index), "--mismatches", str(tmp_path / "m.csv")]) == 0
+    arguments = ["shard", "--index", str(index), "--s1-folder", str(twelve.s1_folder), "--shard", "0000"]
+    assert main([*arguments, "--output", str(shard)]) == 0
+    assert shard.stat().st_size > 500_000
+
+
+def test_config_is_readable_yaml(tmp_path: Path):
+    value = {"archive": {"name": "x"}, "label_sets": [19, 43]}
+    assert main(["config", "--json", json.dumps(value), "--output", str(tmp_path / "c.yaml")]) == 0
+    text = (tmp_path / "c.yaml").read_text()
+    assert yaml.safe_load(text) == value
+    assert "label_sets: [19, 43]" in text
+
+
+def test_parsing_imports_nothing_heavy():
+    heavy = "torch,torchgeo,polars,pyarrow,sklearn,numpy,rasterio"
+    code = (
+        f"import sys, earthprobe.cli, earthprobe.config; print([m for m in '{heavy}'.split(',') if m in sys.modules])"
+    )
+    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert out.stdout.strip() == "[]"

@@ -1,0 +1,128 @@
+import csv
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import pandas as pd
+import polars as pl
+import pytest
+import yaml
+
+from tests.workflow.conftest import TINY, Clone
+
+
+def test_tables_hold_three_probes(clone: Clone):
+    for label_set in (19, 43):
+        with (clone.results() / f"tables/classification_{label_set}.csv").open() as stream:
+            ours = [row for row in csv.DictReader(stream) if row["source"] == "this run"]
+        assert [row["probe"] for row in ours] == ["forest", "linear", "mlp"]
+        for row in ours:
+            assert 0 <= float(row["f2_micro"]) <= 1
+            assert row["weights"] == "random weights (seed 0)"
+            assert row["data"] == "simulated archive tiny"
+
+
+def test_features_are_complete_and_readable_as_they_are(clone: Clone):
+    path = clone.results() / "features/dofa.parquet"
+    index = pl.read_parquet(clone.results() / "index.parquet")
+    table = pl.read_parquet(path)
+    assert table["patch_id"].to_list() == index["patch_id"].to_list()
+    vectors = table["embedding"].to_numpy()
+    assert vectors.shape == (48, 768)
+    assert np.isfinite(vectors).all()
+    assert np.unique(vectors[:, 0]).size == 48
+    frame = pd.read_parquet(path)
+    np.testing.assert_array_equal(np.stack(frame["embedding"]), vectors)
+    rows = duckdb.sql(f"select patch_id, embedding[1] from '{path}' order by patch_id").fetchall()  # noqa: S608
+    assert rows == list(zip(table["patch_id"], vectors[:, 0].tolist(), strict=True))
+
+
+def test_metrics_say_how_they_came_about(clone: Clone):
+    metrics = json.loads((clone.results() / "probes/dofa/19/linear/metrics.json").read_text())
+    assert metrics["probe"] == TINY["probes"]["linear"]
+    assert metrics["chosen"]["strength"] == 0.1
+    assert metrics["features"]["weights"] == "random:0"
+    assert metrics["features"]["normalization"]["kind"] == "zscore"
+    assert metrics["features"]["simulated"] is True
+    forest = json.loads((clone.results() / "probes/dofa/43/forest/metrics.json").read_text())
+    assert forest["probe"]["seed"] == 0
+    assert forest["probe"]["n_estimators"] == 5
+
+
+def test_every_rule_has_a_log_and_a_benchmark(clone: Clone):
+    for step in ("index", "shard/0000", "shard_statistics", "embed/dofa/0002", "merge/dofa", "train/dofa/19/mlp"):
+        assert (clone.results() / f"benchmarks/{step}.tsv").stat().st_size > 0
+        assert (clone.results() / f"logs/{step}.log").stat().st_size > 0
+
+
+def test_show_prints_tables_and_places(clone: Clone):
+    command = [str(Path(sys.executable).with_name("earthprobe")), "show", str(clone.results())]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "# Classification, 19 classes" in output
+    assert "# Classification, 43 classes" in output
+    assert "Random weights" in output
+    assert str(clone.results() / "features") in output
+
+
+def test_another_config_replaces_the_demos(clone: Clone):
+    stored = yaml.safe_load((clone.results() / "config.yaml").read_text())
+    demo = yaml.safe_load((clone.folder / "config/config.yaml").read_text())
+    assert set(demo["probes"]) - set(TINY["probes"]) == {"random_forest"}
+    assert set(stored["probes"]) == set(TINY["probes"])
+    assert set(stored["features"]) == {"dofa"}
+    assert stored["archive"]["patches"] == 48
+    assert stored["probes"]["mlp"]["learning_rate"] == 0.0003
+
+
+def test_a_value_on_the_command_line_changes_the_demo(clone: Clone):
+    jobs = clone.planned("--config", "threshold=0.25", "--printshellcmds")
+    assert jobs["embed"] == 4
+    assert jobs["train_random_forest"] == 2
+    assert "--threshold 0.25 " in clone.run("--dry-run", "--printshellcmds", "--config", "threshold=0.25")
+
+
+def test_named_targets(clone: Clone):
+    fresh = {**TINY, "archive": {**TINY["archive"], "name": "fresh"}}
+    archive = {"simulate": 1, "index": 1}
+    shards = {**archive, "shard": 3, "shard_statistics": 1, "config": 1}
+    features = {**shards, "embed_weights": 1, "embed": 3, "merge": 1}
+    for target, expected in (("index", archive), ("shards", shards), ("features", features)):
+        planned = clone.planned(target, config=fresh)
+        planned.pop(target) if target != "index" else None
+        assert planned == expected, target
+    assert clone.planned("tables", config=fresh)["table"] == 2
+
+
+@pytest.fixture(scope="module")
+def resharded(clone: Clone) -> dict[int, Path]:
+    """The same archive in one shard and in seven, as far as the features."""
+    found = {}
+    for shards in (1, 7):
+        name = f"shards{shards}"
+        clone.run("features", config={**TINY, "archive": {**TINY["archive"], "name": name, "shards": shards}})
+        found[shards] = clone.results(name)
+    return found
+
+
+def test_results_do_not_depend_on_the_number_of_shards(resharded: dict[int, Path]):
+    one, seven = (pl.read_parquet(resharded[n] / "index.parquet") for n in (1, 7))
+    assert one["shard"].n_unique() == 1
+    assert seven["shard"].n_unique() > 4
+    assert one.drop("shard").equals(seven.drop("shard"))
+    a, b = (pl.read_parquet(resharded[n] / "features/dofa.parquet") for n in (1, 7))
+    assert a["patch_id"].equals(b["patch_id"])
+    np.testing.assert_allclose(a["embedding"].to_numpy(), b["embedding"].to_numpy(), atol=1e-5)
+    figures = [json.loads((resharded[n] / "band_statistics.json").read_text())["train"] for n in (1, 7)]
+    assert figures[0] == figures[1]
+
+
+def test_results_do_not_depend_on_the_cores(clone: Clone, resharded: dict[int, Path]):
+    name = "onecore"
+    config = {**TINY, "archive": {**TINY["archive"], "name": name, "shards": 1}}
+    clone.run("features", "--cores", "1", config=config)
+    a = pl.read_parquet(resharded[1] / "features/dofa.parquet")["embedding"].to_numpy()
+    b = pl.read_parquet(clone.results(name) / "features/dofa.parquet")["embedding"].to_numpy()
+    np.testing.assert_allclose(a, b, atol=1e-5)

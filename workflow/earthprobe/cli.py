@@ -1,0 +1,228 @@
+"""The command line: one subcommand a step, which a rule calls with everything it needs."""
+
+import argparse
+import json
+import logging
+import shlex
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from earthprobe import __version__
+from earthprobe.errors import UserError
+
+# Each branch of _run imports its own step: torch and torchgeo take seconds, which no other step should wait for.
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a step; a :class:`UserError` becomes one line on the terminal and in the log."""
+    options = _parser().parse_args(arguments)
+    logging.captureWarnings(True)
+    logging.basicConfig(
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(message)s",
+        datefmt="%H:%M:%S",
+        handlers=[_log_handler(options.log)],
+        force=True,
+    )
+    command = shlex.join(sys.argv[1:] if arguments is None else arguments)
+    if options.log:  # a log says what was run, by which version
+        logging.info("earthprobe %s: %s", __version__, command)
+    try:
+        _run(options)
+    except UserError as error:
+        logging.error("%s", error)
+        if options.log:
+            print(f"earthprobe {options.step}: {error}", file=sys.stderr)
+        return 1
+    except Exception:
+        logging.exception("earthprobe %s stopped at a defect of its own", options.step)
+        raise
+    if options.log:
+        logging.info("done")
+    return 0
+
+
+def _log_handler(path: Path | None) -> logging.Handler:
+    if path is None:
+        return logging.StreamHandler()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return logging.FileHandler(path, mode="w", encoding="utf-8")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="earthprobe",
+        description="The steps of the workflow, one by one; `snakemake -p` prints such lines.",
+    )
+    steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
+
+    def step(name: str, text: str) -> argparse.ArgumentParser:
+        added = steps.add_parser(name, help=text, description=text)
+        added.add_argument("--log", type=Path, help="write progress here instead of to the terminal")
+        return added
+
+    p = step("config", "write a resolved configuration as YAML")
+    p.add_argument("--json", required=True)
+    p.add_argument("--output", type=Path, required=True)
+
+    p = step("simulate", "draw an archive in the format of BigEarthNet v1")
+    p.add_argument("--patches", type=int, required=True)
+    p.add_argument("--seed", type=int, default=0)
+    p.add_argument("--label-sets", type=Path, required=True, help="CSV of label sets and their counts")
+    p.add_argument("--root", type=Path, required=True)
+
+    p = step("index", "list an archive's patches, splits and labels")
+    p.add_argument("--s1-folder", type=Path, required=True)
+    for split in ("train", "val", "test"):
+        p.add_argument(f"--{split}", type=Path, required=True, help=f"the split file of {split}")
+    p.add_argument("--shards", type=int, required=True)
+    p.add_argument("--archive", required=True, help="the archive's name")
+    p.add_argument("--simulated", action="store_true")
+    p.add_argument("--output", type=Path, required=True)
+    p.add_argument("--mismatches", type=Path, required=True)
+
+    p = step("shard", "gather the pixels of one shard")
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--s1-folder", type=Path, required=True)
+    p.add_argument("--shard", type=int, required=True)
+    p.add_argument("--output", type=Path, required=True)
+
+    p = step("shard-statistics", "add up the shards' band statistics and rejected patches")
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--max-rejected", type=float, required=True)
+    p.add_argument("--output", type=Path, required=True)
+    p.add_argument("--rejected", type=Path, required=True)
+
+    p = step("embed-weights", "fetch or draw a model's weights and check them")
+    p.add_argument("--model", required=True)
+    p.add_argument("--weights", required=True)
+    p.add_argument("--output", type=Path, required=True)
+
+    p = step("embed", "embed the patches of one shard")
+    p.add_argument("--shard", type=Path, required=True)
+    p.add_argument("--statistics", type=Path, required=True)
+    p.add_argument("--weights", type=Path, required=True)
+    p.add_argument("--bands", nargs="+", required=True)
+    p.add_argument("--wavelengths", type=float, nargs="+", required=True)
+    p.add_argument("--image-size", type=int, required=True)
+    p.add_argument("--precision", default="auto", choices=["auto", "float32", "bfloat16"])
+    p.add_argument("--device", default="auto", choices=["auto", "cpu", "cuda"])
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--output", type=Path, required=True)
+
+    p = step("merge", "merge the embeddings of all shards")
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--rejected", type=Path, required=True)
+    p.add_argument("--output", type=Path, required=True)
+
+    p = step("train", "fit a probe and score val and test")
+    p.add_argument("--probe", required=True, help="the probe's hyper-parameters as JSON, its kind among them")
+    p.add_argument("--features", type=Path, required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--label-set", type=int, required=True)
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--scores", type=Path, required=True)
+    p.add_argument("--model", type=Path, required=True)
+
+    p = step("evaluate", "compute the metrics of a probe's scores")
+    p.add_argument("--scores", type=Path, required=True)
+    p.add_argument("--threshold", type=float, required=True)
+    p.add_argument("--metrics", type=Path, required=True)
+    p.add_argument("--per-class", type=Path, required=True)
+
+    p = step("table", "gather metrics into the table of a label set")
+    p.add_argument("--metrics", type=Path, nargs="+", required=True)
+    p.add_argument("--features", nargs="+", required=True, help="the feature set of each file of metrics")
+    p.add_argument("--probes", nargs="+", required=True, help="the probe of each file of metrics")
+    p.add_argument("--published", type=Path, required=True)
+    p.add_argument("--label-set", type=int, required=True)
+    p.add_argument("--csv", type=Path, required=True)
+    p.add_argument("--md", type=Path, required=True)
+
+    p = step("show", "print the tables of a run and where its files lie")
+    p.add_argument("results", type=Path)
+    return parser
+
+
+def _run(o: argparse.Namespace) -> None:
+    match o.step:
+        case "config":
+            import yaml
+
+            from earthprobe.files import write_text
+
+            write_text(o.output, yaml.safe_dump(json.loads(o.json), sort_keys=False, default_flow_style=None))
+        case "simulate":
+            from earthprobe.simulate import simulate
+
+            simulate(o.patches, o.seed, o.label_sets, o.root)
+        case "index":
+            from earthprobe.index import index_bigearthnet_v1
+
+            splits = {"train": o.train, "val": o.val, "test": o.test}
+            index_bigearthnet_v1(o.s1_folder, splits, o.shards, o.archive, o.output, o.mismatches, o.simulated)
+        case "shard":
+            from earthprobe.shard import write_shard
+
+            write_shard(o.index, o.s1_folder, o.shard, o.output)
+        case "shard-statistics":
+            from earthprobe.band_statistics import write_statistics
+
+            write_statistics(o.index, o.shards, o.max_rejected, o.output, o.rejected)
+        case "embed-weights":
+            from earthprobe.weights import store_weights
+
+            store_weights(o.model, o.weights, o.output)
+        case "embed":
+            from earthprobe.embed import embed_shard
+
+            embed_shard(
+                o.shard,
+                o.statistics,
+                o.weights,
+                o.bands,
+                o.wavelengths,
+                o.image_size,
+                o.precision,
+                o.device,
+                o.threads,
+                o.output,
+            )
+        case "merge":
+            from earthprobe.merge import merge
+
+            merge(o.shards, o.index, o.rejected, o.output)
+        case "train":
+            _train(o)
+        case "evaluate":
+            from earthprobe.evaluate import evaluate
+
+            evaluate(o.scores, o.threshold, o.metrics, o.per_class)
+        case "table":
+            from earthprobe.table import write_table
+
+            metrics = list(zip(o.features, o.probes, o.metrics, strict=True))
+            write_table(metrics, o.published, o.label_set, o.csv, o.md)
+        case "show":
+            from earthprobe.show import show
+
+            print(show(o.results))
+
+
+def _train(o: argparse.Namespace) -> None:
+    from earthprobe.probes.train import train
+
+    probe = json.loads(o.probe)
+    match probe["kind"]:
+        case "random_forest":
+            from earthprobe.probes.random_forest import fit
+        case "linear":
+            from earthprobe.probes.linear import fit
+        case "mlp":
+            from earthprobe.probes.mlp import fit
+        case kind:
+            raise UserError(f"--probe: kind {kind!r} is unknown: one of random_forest, linear, mlp")
+    train(fit, o.features, o.index, o.label_set, probe, o.threads, o.scores, o.model)

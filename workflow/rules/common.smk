@@ -1,0 +1,70 @@
+"""The resolved configuration, and what all rules need of it."""
+
+import json
+import os
+import shlex
+import sys
+from pathlib import Path
+
+sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
+
+from earthprobe.config import S1_FOLDER, SPLITS, resolve, split_file
+from earthprobe.errors import UserError
+
+
+def in_repository(path):
+    """A file of the repository, relative to the working directory: a moved clone does not run again."""
+    return os.path.relpath(os.path.join(workflow.basedir, path))
+
+
+try:
+    CONFIG = resolve(config, Path(in_repository("workflow/schemas/config.schema.yaml")))
+except UserError as error:
+    sys.exit(f"earthprobe: {error}")
+
+ARCHIVE = CONFIG["archive"]
+FEATURES = CONFIG["features"]
+PROBES = CONFIG["probes"]
+LABEL_SETS = CONFIG["label_sets"]
+SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
+SIMULATED = ARCHIVE["kind"] == "simulated"
+# `earthprobe` is found also where the environment is not activated.
+shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))}; ")
+
+
+pathvars:
+    results=f"results/{ARCHIVE['name']}",
+    logs=f"results/{ARCHIVE['name']}/logs",
+    benchmarks=f"results/{ARCHIVE['name']}/benchmarks",
+
+
+def names(choices):
+    """A wildcard constraint that allows these names and no others."""
+    return "|".join(choices) or "(?!)"
+
+
+def probes_of(kind):
+    """The configured probes of a kind."""
+    return [name for name, probe in PROBES.items() if probe["kind"] == kind]
+
+
+def as_json(value):
+    """A param that reads the same in every run, whatever the order of keys in the file."""
+    return json.dumps(value, sort_keys=True)
+
+
+def package(*modules):
+    """The package files behind a rule: Snakemake does not see changes of imported modules by itself."""
+    return [in_repository(f"workflow/earthprobe/{module}.py") for module in modules]
+
+
+def weights_file(weights):
+    """The file behind a feature set's weights; none where they are downloaded or drawn."""
+    return weights if Path(weights).is_file() else []
+
+
+wildcard_constraints:
+    shard=r"\d{4}",
+    features=names(FEATURES),
+    labels=names(map(str, LABEL_SETS)),
+    probe=names(PROBES),

@@ -1,0 +1,75 @@
+"""From shards of pixels to the embeddings of a frozen model."""
+
+
+rule embed_weights:
+    """A model's weights, checked, in a file that runs no code."""
+    input:
+        package("weights", "dofa", "files", "errors"),
+        ancient(lambda wc: weights_file(FEATURES[wc.features]["weights"])),
+    output:
+        ensure("<results>/features/{features}/weights.safetensors", non_empty=True),
+    log:
+        "<logs>/embed_weights/{features}.log",
+    benchmark:
+        "<benchmarks>/embed_weights/{features}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        model=lambda wc: FEATURES[wc.features]["model"],
+        weights=lambda wc: FEATURES[wc.features]["weights"],
+    shell:
+        "earthprobe embed-weights --model {params.model} --weights {params.weights:q} --output {output} --log {log}"
+
+
+rule embed:
+    """The embeddings of one shard's patches."""
+    input:
+        package("embed", "dofa", "weights", "shard", "tiff", "pixel_sums", "files", "errors"),
+        shard="<results>/shards/{shard}.parquet",
+        statistics="<results>/band_statistics.json",
+        weights="<results>/features/{features}/weights.safetensors",
+    output:
+        ensure("<results>/features/{features}/{shard}.parquet", non_empty=True),
+    log:
+        "<logs>/embed/{features}/{shard}.log",
+    benchmark:
+        "<benchmarks>/embed/{features}/{shard}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 16
+    params:
+        bands=lambda wc: " ".join(FEATURES[wc.features]["bands"]),
+        wavelengths=lambda wc: " ".join(map(str, FEATURES[wc.features]["wavelengths"])),
+        image_size=lambda wc: FEATURES[wc.features]["image_size"],
+        precision=lambda wc: FEATURES[wc.features]["precision"],
+    shell:
+        "earthprobe embed --shard {input.shard} --statistics {input.statistics} --weights {input.weights}"
+        " --bands {params.bands} --wavelengths {params.wavelengths} --image-size {params.image_size}"
+        " --precision {params.precision} --threads {threads} --output {output} --log {log}"
+
+
+rule merge:
+    """The embeddings of all shards in one file, ordered by patch: the only one that training reads."""
+    input:
+        package("merge", "files", "errors"),
+        shards=expand("<results>/features/{{features}}/{shard}.parquet", shard=SHARDS),
+        index="<results>/index.parquet",
+        rejected="<results>/rejected.csv",
+    output:
+        ensure("<results>/features/{features}.parquet", non_empty=True),
+    log:
+        "<logs>/merge/{features}.log",
+    benchmark:
+        "<benchmarks>/merge/{features}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe merge --shards {input.shards} --index {input.index} --rejected {input.rejected}"
+        " --output {output} --log {log}"
+
+
+rule features:
+    """The merged embeddings of all feature sets."""
+    input:
+        expand("<results>/features/{features}.parquet", features=FEATURES),
+        "<results>/config.yaml",

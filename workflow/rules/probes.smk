@@ -1,0 +1,69 @@
+"""From embeddings to trained probes and their metrics."""
+
+
+rule train_random_forest:
+    """scikit-learn's random forest."""
+    input:
+        package("probes/__init__", "probes/random_forest", "probes/train", "files", "errors"),
+        features="<results>/features/{features}.parquet",
+        index="<results>/index.parquet",
+    output:
+        scores=ensure("<results>/probes/{features}/{labels}/{probe}/scores.parquet", non_empty=True),
+        model=ensure("<results>/probes/{features}/{labels}/{probe}/model.skops", non_empty=True),
+    log:
+        "<logs>/train/{features}/{labels}/{probe}.log",
+    benchmark:
+        "<benchmarks>/train/{features}/{labels}/{probe}.tsv"
+    wildcard_constraints:
+        probe=names(probes_of("random_forest")),
+    conda:
+        "../../envs/environment.yaml"
+    threads: 16
+    params:
+        probe=lambda wc: as_json(PROBES[wc.probe]),
+    shell:
+        "earthprobe train --probe {params.probe:q} --features {input.features} --index {input.index}"
+        " --label-set {wildcards.labels} --threads {threads} --scores {output.scores} --model {output.model}"
+        " --log {log}"
+
+
+use rule train_random_forest as train_linear with:
+    input:
+        package("probes/__init__", "probes/linear", "probes/train", "files", "errors"),
+        features="<results>/features/{features}.parquet",
+        index="<results>/index.parquet",
+    output:
+        scores=ensure("<results>/probes/{features}/{labels}/{probe}/scores.parquet", non_empty=True),
+        model=ensure("<results>/probes/{features}/{labels}/{probe}/model.safetensors", non_empty=True),
+    wildcard_constraints:
+        probe=names(probes_of("linear")),
+
+
+use rule train_linear as train_mlp with:
+    input:
+        package("probes/__init__", "probes/mlp", "probes/train", "files", "errors"),
+        features="<results>/features/{features}.parquet",
+        index="<results>/index.parquet",
+    wildcard_constraints:
+        probe=names(probes_of("mlp")),
+
+
+rule evaluate:
+    """The metrics of a probe on val and test."""
+    input:
+        package("evaluate", "files", "errors"),
+        scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
+    output:
+        metrics=ensure("<results>/probes/{features}/{labels}/{probe}/metrics.json", non_empty=True),
+        per_class=ensure("<results>/probes/{features}/{labels}/{probe}/per_class.csv", non_empty=True),
+    log:
+        "<logs>/evaluate/{features}/{labels}/{probe}.log",
+    benchmark:
+        "<benchmarks>/evaluate/{features}/{labels}/{probe}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        threshold=CONFIG["threshold"],
+    shell:
+        "earthprobe evaluate --scores {input.scores} --threshold {params.threshold}"
+        " --metrics {output.metrics} --per-class {output.per_class} --log {log}"
