@@ -94,15 +94,33 @@ def twelve(tiny: TinyArchive) -> TinyArchive:
 Indexer = Callable[..., Path]
 
 
+def index_folder(s1_folder: Path, split_files: dict[str, Path], out: Path, shards: int, archive: str) -> Path:
+    """Lists the patches of a folder and returns the path of ``patches.parquet``."""
+    from earthprobe.index_patches import index_patches
+
+    index_patches(
+        s1_folder,
+        split_files,
+        shards=shards,
+        archive=archive,
+        simulated=False,
+        output=out / "patches.parquet",
+        mismatches=out / "split_mismatches.csv",
+    )
+    return out / "patches.parquet"
+
+
+def index_real(v1_sample: Path, out: Path, shards: int) -> Path:
+    """Lists the real patches and returns the path of ``patches.parquet``."""
+    files = {split: v1_sample / f"bigearthnet-{split}.csv" for split in ("train", "val", "test")}
+    return index_folder(v1_sample / "BigEarthNet-S1-v1.0", files, out, shards, "sample")
+
+
 @pytest.fixture
-def index_of(tmp_path: Path) -> Indexer:
-    """Indexes a tiny archive and returns the path of ``index.parquet``."""
-    from earthprobe.index import index_bigearthnet_v1
+def patches_of(tmp_path: Path) -> Indexer:
+    """Lists a tiny archive and returns the path of ``patches.parquet``."""
 
     def run(archive: TinyArchive, shards: int = 2) -> Path:
-        out = tmp_path / "index.parquet"
-        mismatches = tmp_path / "split_mismatches.csv"
-        index_bigearthnet_v1(archive.s1_folder, archive.split_files(), shards, "tiny", out, mismatches)
-        return out
+        return index_folder(archive.s1_folder, archive.split_files(), tmp_path, shards, "tiny")
 
     return run

@@ -38,11 +38,11 @@ def test_an_unknown_probe_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 
 def test_steps_run_by_themselves(twelve: TinyArchive, tmp_path: Path):
     splits = twelve.split_files()
-    index, shard = tmp_path / "index.parquet", tmp_path / "0000.parquet"
-    arguments = ["index", "--s1-folder", str(twelve.s1_folder), "--shards", "1", "--archive", "tiny"]
+    patches, shard = tmp_path / "patches.parquet", tmp_path / "0000.parquet"
+    arguments = ["index-patches", "--s1-folder", str(twelve.s1_folder), "--shards", "1", "--archive", "tiny"]
     arguments += [option for split, path in splits.items() for option in (f"--{split}", str(path))]
-    assert main([*arguments, "--output", str(index), "--mismatches", str(tmp_path / "m.csv")]) == 0
-    arguments = ["shard", "--index", str(index), "--s1-folder", str(twelve.s1_folder), "--shard", "0000"]
+    assert main([*arguments, "--output", str(patches), "--mismatches", str(tmp_path / "m.csv")]) == 0
+    arguments = ["shard", "--patches", str(patches), "--s1-folder", str(twelve.s1_folder), "--shard", "0000"]
     assert main([*arguments, "--output", str(shard)]) == 0
     assert shard.stat().st_size > 500_000
 
@@ -62,3 +62,13 @@ def test_parsing_imports_nothing_heavy():
     )
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert out.stdout.strip() == "[]"
+
+
+def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    missing = tmp_path / "bigearthnet-train.csv"
+    arguments = ["index-patches", "--s1-folder", str(tmp_path), "--shards", "1", "--archive", "tiny"]
+    arguments += ["--train", str(missing), "--val", str(missing), "--test", str(missing)]
+    arguments += ["--output", str(tmp_path / "p"), "--mismatches", str(tmp_path / "m"), "--log", str(tmp_path / "l")]
+    assert main(arguments) == 1
+    assert capsys.readouterr().err == f"earthprobe index-patches: {missing}: No such file or directory\n"
+    assert not (tmp_path / "p").exists()

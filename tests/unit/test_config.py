@@ -28,6 +28,16 @@ def test_the_demo_is_valid_and_defaults_are_filled_in():
     assert resolve(resolved, SCHEMA) == resolved
 
 
+def test_whole_floats_are_integers():
+    config = copy.deepcopy(DEMO)
+    config["archive"]["shards"] = 4.0
+    config["probes"]["mlp"]["hidden"] = [512.0]
+    config["label_sets"] = [19.0, 43]
+    resolved = resolve(config, SCHEMA)
+    assert repr(resolved["archive"]["shards"]) == "4"
+    assert repr(resolved["probes"]["mlp"]["hidden"]) == "[512]"
+
+
 def test_the_order_of_keys_does_not_matter():
     def backwards(value: Any) -> Any:
         return {k: backwards(v) for k, v in reversed(value.items())} if isinstance(value, dict) else value
@@ -64,6 +74,12 @@ BAD = [
     ("probes.mlp.hiden", [3], "probes.mlp: unknown key `hiden`: did you mean `hidden`"),
     ("probes.mlp.kind", "svm", "probes.mlp.kind: 'svm' is unknown: one of random_forest, linear, mlp"),
     ("probes.linear.strengths", [0], "probes.linear.strengths: 0 is less than or equal to the minimum of 0"),
+    ("archive.kind", ["simulated"], r"archive.kind: \['simulated'\] is unknown"),
+    ("archive.patches", 100.5, "archive.patches: 100.5 is not of type 'integer'"),
+    ("archive.seed", 2**32, "archive.seed: 4294967296 is greater than the maximum"),
+    ("features.dofa_base.wavelengths", [3.75, float("inf")], "wavelengths: inf is no number to work with"),
+    ("features.dofa_base.weights", "random:12345678901234567890", "is neither"),
+    ("threshold", float("nan"), "threshold: nan is no number to work with"),
     ("threshold", 1.5, "threshold: 1.5 is greater than or equal to the maximum of 1"),
 ]
 

@@ -6,7 +6,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from earthprobe.evaluate import PER_CLASS, average_precisions, by_class, evaluate, overall
+from earthprobe.evaluate import FIGURES, average_precisions, by_class, evaluate, overall
 from earthprobe.files import with_metadata
 from sklearn import metrics
 
@@ -54,7 +54,7 @@ def test_f2_and_confusion_equal_their_definition(seed: int):
     got = overall(targets, scores, 0.5)
     assert got["f2_macro"] == pytest.approx(f2.mean())
     assert got["f2_micro"] == pytest.approx(5 * tp.sum() / (5 * tp.sum() + 4 * fn.sum() + fp.sum()))
-    rows = [dict(zip(PER_CLASS[2:], row, strict=True)) for row in by_class(targets, scores, 0.5)]
+    rows = [dict(zip(FIGURES, row, strict=True)) for row in by_class(targets, scores, 0.5)]
     for i, row in enumerate(rows):
         assert (row["tn"], row["fp"], row["fn"], row["tp"]) == (tn[i], fp[i], fn[i], tp[i])
         assert row["support"] == targets[:, i].sum()
@@ -74,6 +74,9 @@ def test_no_positive_at_all_scores_zero():
     assert average_precisions(np.zeros((4, 2), bool), np.zeros((4, 2), np.float32)) == [0, 0]
 
 
+ORIGIN = {"archive": "a", "simulated": True, "weights": "random:3"}
+
+
 def test_files(tmp_path: Path):
     targets, scores = random_case(0)
     schema = with_metadata(
@@ -85,7 +88,11 @@ def test_files(tmp_path: Path):
                 ("targets", pa.list_(pa.bool_(), 7)),
             ]
         ),
-        {"classes": list("abcdefg"), "probe": {"kind": "linear"}, "features": {}},
+        {
+            "classes": list("abcdefg"),
+            "probe": {"kind": "linear"},
+            "features": {"archive": "a", "simulated": True, "weights": "random:3"},
+        },
     )
     columns = [
         pa.array([f"p{i}" for i in range(200)]),
@@ -101,6 +108,7 @@ def test_files(tmp_path: Path):
     assert result["val"] == overall(targets[:80], scores[:80], 0.4)
     assert result["probe"] == {"kind": "linear"}
     lines = (tmp_path / "per_class.csv").read_text().splitlines()
-    assert lines[0] == "class,name,support,precision,recall,f1,f2,ap,tn,fp,fn,tp"
-    assert lines[3].startswith("2,c,0,0.0,0.0,0.0,0.0,0.0,")
-    assert len(lines) == 8
+    assert lines[0] == "class,name,support,precision,recall,f1,f2,ap,tn,fp,fn,tp,data,weights"
+    for number, (line, row) in enumerate(zip(lines[1:], by_class(targets[80:], scores[80:], 0.4), strict=True)):
+        figures = ",".join(map(str, row))
+        assert line == f"{number},{'abcdefg'[number]},{figures},simulated archive a,random weights (seed 3)"

@@ -1,4 +1,7 @@
 import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pyarrow as pa
@@ -31,15 +34,43 @@ def test_the_temporary_name_is_of_this_process(tmp_path: Path):
         part.write_text("x")
 
 
-def test_an_outlived_job_cannot_overwrite_its_successor(tmp_path: Path):
+def write_in_another_process(target: Path, text: str) -> None:
+    code = "import sys, pathlib, earthprobe.files as f; f.write_text(pathlib.Path(sys.argv[1]), sys.argv[2])"
+    subprocess.run([sys.executable, "-c", code, str(target), text], check=True)
+
+
+@pytest.mark.parametrize("when", ["before it writes", "after it wrote"])
+def test_an_outlived_job_cannot_overwrite_its_successor(tmp_path: Path, when: str):
     target = tmp_path / "x.txt"
-    orphan = tmp_path / ".x.txt.elsewhere-1.part"
-    orphan.write_text("of a job that was killed, or lives on")
-    write_text(target, "new")
-    assert not orphan.exists()
-    with pytest.raises(FileNotFoundError):
-        orphan.rename(target)
+
+    def outlived() -> None:
+        with replacing(target) as part:
+            if when == "after it wrote":
+                part.write_text("old")
+            write_in_another_process(target, "new")
+            if when == "before it writes":
+                part.write_text("old")
+
+    with pytest.raises(UserError, match="another job has begun to write it"):
+        outlived()
     assert target.read_text() == "new"
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
+
+
+def test_a_killed_job_leaves_nothing_that_looks_finished(tmp_path: Path):
+    target = tmp_path / "x.txt"
+    code = """
+import os, pathlib, signal, sys
+from earthprobe.files import replacing
+with replacing(pathlib.Path(sys.argv[1])) as part:
+    part.write_text("half")
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(target)], check=False)
+    assert done.returncode == -signal.SIGKILL
+    assert not target.exists()
+    write_text(target, "whole")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.txt"]
 
 
 def test_metadata_round_trip(tmp_path: Path):

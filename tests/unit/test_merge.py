@@ -1,3 +1,5 @@
+import json
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -24,11 +26,13 @@ def write(path: Path, ids: list[str], metadata: dict | None = None) -> Path:
     return path
 
 
-def run(folder: Path, parts: list[list[str]], ids: list[str] | None = None, rejected: str = "") -> pl.DataFrame:
+def run(
+    folder: Path, parts: list[list[str]], ids: list[str] | None = None, rejected: tuple[str, ...] = ()
+) -> pl.DataFrame:
     shards = [write(folder / f"{n}.parquet", part) for n, part in enumerate(parts)]
-    pl.DataFrame({"patch_id": sorted(IDS if ids is None else ids)}).write_parquet(folder / "index.parquet")
-    (folder / "rejected.csv").write_text(f"patch_id,split,step,reason\n{rejected}")
-    merge(shards, folder / "index.parquet", folder / "rejected.csv", folder / "merged.parquet")
+    pl.DataFrame({"patch_id": sorted(IDS if ids is None else ids)}).write_parquet(folder / "patches.parquet")
+    (folder / "statistics.json").write_text(json.dumps({"rejected": [[p, "train", "x"] for p in rejected]}))
+    merge(shards, folder / "patches.parquet", folder / "statistics.json", folder / "merged.parquet")
     return pl.read_parquet(folder / "merged.parquet")
 
 
@@ -44,7 +48,7 @@ def test_rows_are_ordered_whatever_the_blocks(tmp_path: Path, monkeypatch: pytes
 
 
 def test_rejected_patches_are_not_expected(tmp_path: Path):
-    table = run(tmp_path, [IDS[1:]], rejected=f"{IDS[0]},train,shard,x\n")
+    table = run(tmp_path, [IDS[1:]], rejected=(IDS[0],))
     assert table.height == 2999
 
 
@@ -77,3 +81,13 @@ def test_a_truncated_shard_is_an_error(tmp_path: Path):
     a.write_bytes(a.read_bytes()[:-40])
     with pytest.raises(UserError, match=r"a.parquet cannot be read .*delete it and run again"):
         merge([a], a, a, tmp_path / "merged.parquet")
+
+
+def test_more_shards_than_a_process_may_open_by_default(tmp_path: Path):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        ids = IDS[:200]
+        assert run(tmp_path, [[i] for i in ids], ids)["patch_id"].to_list() == sorted(ids)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))

@@ -15,7 +15,8 @@ PUBLISHED = REPOSITORY / "resources/published_results.csv"
 
 
 def metrics(path: Path, value: float, weights: str = "random:0", simulated: bool = True) -> Path:
-    test: dict[str, Any] = dict.fromkeys(METRICS, value) | {"patches": 100, "classes_without_positive": 3}
+    test: dict[str, Any] = {name: value + i / 100 for i, name in enumerate(METRICS)}
+    test |= {"patches": 100, "classes_without_positive": 3}
     features = {"archive": "demo", "simulated": simulated, "weights": weights}
     content = {"test": test, "threshold": 0.5, "features": features, "patches": {"train": 200}}
     path.write_text(json.dumps(content))
@@ -45,6 +46,8 @@ def test_columns_begin_with_the_studys_in_its_order(tmp_path: Path):
         "precision_micro",
     ]
     assert tuple(header) == COLUMNS
+    row = (tmp_path / "t.csv").read_text().splitlines()[1].split(",")
+    assert [float(v) for v in row[2:7]] == pytest.approx([0.123, 0.133, 0.143, 0.153, 0.163])
 
 
 @pytest.mark.parametrize(("label_set", "theirs"), [(19, 15), (43, 4)])
@@ -74,7 +77,15 @@ def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
     assert "random weights (seed 0)" in text
     row = next(line for line in text.splitlines() if "| linear" in line and "this run" in line)
     cells = [c.strip() for c in row.strip("|").split("|")]
-    assert cells[2:7] == ["12.3", "12.3", "0.123", "12.3", "12.3"]
+    assert cells[2:11] == ["12.3", "13.3", "0.143", "15.3", "16.3", "17.3", "18.3", "19.3", "20.3"]
+    header = next(line for line in text.splitlines() if line.startswith("| features"))
+    assert [c.strip() for c in header.strip("|").split("|")][2:7] == [
+        "F2 macro %",
+        "F2 micro %",
+        "hamming loss",
+        "P macro %",
+        "P micro %",
+    ]
     lines = [line for line in text.splitlines() if line.startswith("|")]
     assert len({len(line) for line in lines}) == 1
 

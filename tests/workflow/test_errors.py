@@ -50,6 +50,8 @@ def test_unreadable_patches_are_named_and_left_out(clone: Clone, broken: tuple[d
     assert "Traceback" not in output
     assert not (clone.results("broken") / "band_statistics.json").exists()
 
+    assert "after mending them, delete results/broken/shards/" in output
+
     config["archive"]["max_rejected"] = 0.1
     jobs = clone.planned("features", config=config)
     assert "shard" not in jobs  # the same command goes on from there

@@ -112,11 +112,30 @@ TRAIN = {"train_random_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate"
         ("probes/train", TRAIN),
         ("merge", {"merge": 1, **TRAIN}),
         ("embed", {"embed": 3, "merge": 1, **TRAIN}),
+        ("index", {"index": 1, "rejected": 1, **TRAIN}),
+        ("config", {}),
+        ("cli", {}),
     ],
 )
 def test_an_edited_module(clone: Clone, module: Any, name: str, jobs: dict[str, int]):
     module(name)
     assert clone.planned(config=TINY) == jobs
+
+
+def test_labels_never_touch_the_gpu(clone: Clone, module: Any):
+    """With a user's archive, whose labels lie beside the pixels."""
+    root = str(clone.results() / "archive")
+    config = changed("archive", {"name": "own", "kind": "bigearthnet-v1", "root": root, "shards": 2})
+    clone.run("features", config=config)
+    module("labels")
+    module("index")
+    assert clone.planned("features", config=config) == {"index": 1, "rejected": 1, "features": 1}
+
+
+def test_other_pixels_run_everything_again(clone: Clone):
+    """Also where ids, splits and labels stay the same, and so the index."""
+    jobs = clone.planned(config=changed("archive.seed", 2))
+    assert jobs["shard"] == jobs["embed"] == 3
 
 
 def test_a_touched_module(clone: Clone, module: Any):

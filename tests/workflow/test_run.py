@@ -86,8 +86,8 @@ def test_a_value_on_the_command_line_changes_the_demo(clone: Clone):
 
 def test_named_targets(clone: Clone):
     fresh = {**TINY, "archive": {**TINY["archive"], "name": "fresh"}}
-    archive = {"simulate": 1, "index": 1}
-    shards = {**archive, "shard": 3, "shard_statistics": 1, "config": 1}
+    archive = {"simulate": 1, "index_patches": 1, "index": 1}
+    shards = {**archive, "shard": 3, "shard_statistics": 1, "rejected": 1, "config": 1}
     features = {**shards, "embed_weights": 1, "embed": 3, "merge": 1}
     for target, expected in (("index", archive), ("shards", shards), ("features", features)):
         planned = clone.planned(target, config=fresh)

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from earthprobe import __version__
+from earthprobe.config import WEIGHTS_ENUM
 from earthprobe.errors import UserError
 
 # Each branch of _run imports its own step: torch and torchgeo take seconds, which no other step should wait for.
@@ -30,10 +31,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         logging.info("earthprobe %s: %s", __version__, command)
     try:
         _run(options)
-    except UserError as error:
-        logging.error("%s", error)
+    except (UserError, OSError) as error:
+        # A missing file, a full disk or a read-only folder is the user's to mend, too.
+        text = str(error) if isinstance(error, UserError) else f"{error.filename or options.step}: {error.strerror}"
+        logging.error("%s", text)
         if options.log:
-            print(f"earthprobe {options.step}: {error}", file=sys.stderr)
+            print(f"earthprobe {options.step}: {text}", file=sys.stderr)
         return 1
     except Exception:
         logging.exception("earthprobe %s stopped at a defect of its own", options.step)
@@ -72,7 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--label-sets", type=Path, required=True, help="CSV of label sets and their counts")
     p.add_argument("--root", type=Path, required=True)
 
-    p = step("index", "list an archive's patches, splits and labels")
+    p = step("index-patches", "list an archive's patches and their splits")
     p.add_argument("--s1-folder", type=Path, required=True)
     for split in ("train", "val", "test"):
         p.add_argument(f"--{split}", type=Path, required=True, help=f"the split file of {split}")
@@ -82,21 +85,31 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--output", type=Path, required=True)
     p.add_argument("--mismatches", type=Path, required=True)
 
+    p = step("index", "read the labels of the patches")
+    p.add_argument("--patches", type=Path, required=True)
+    p.add_argument("--s1-folder", type=Path, required=True)
+    p.add_argument("--max-rejected", type=float, required=True)
+    p.add_argument("--output", type=Path, required=True)
+
     p = step("shard", "gather the pixels of one shard")
-    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--patches", type=Path, required=True)
     p.add_argument("--s1-folder", type=Path, required=True)
     p.add_argument("--shard", type=int, required=True)
     p.add_argument("--output", type=Path, required=True)
 
     p = step("shard-statistics", "add up the shards' band statistics and rejected patches")
-    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--patches", type=Path, required=True)
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--max-rejected", type=float, required=True)
     p.add_argument("--output", type=Path, required=True)
-    p.add_argument("--rejected", type=Path, required=True)
+
+    p = step("rejected", "list every patch that was left out, and why")
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--statistics", type=Path, required=True)
+    p.add_argument("--output", type=Path, required=True)
 
     p = step("embed-weights", "fetch or draw a model's weights and check them")
-    p.add_argument("--model", required=True)
+    p.add_argument("--model", required=True, choices=sorted(WEIGHTS_ENUM))
     p.add_argument("--weights", required=True)
     p.add_argument("--output", type=Path, required=True)
 
@@ -114,15 +127,15 @@ def _parser() -> argparse.ArgumentParser:
 
     p = step("merge", "merge the embeddings of all shards")
     p.add_argument("--shards", type=Path, nargs="+", required=True)
-    p.add_argument("--index", type=Path, required=True)
-    p.add_argument("--rejected", type=Path, required=True)
+    p.add_argument("--patches", type=Path, required=True)
+    p.add_argument("--statistics", type=Path, required=True)
     p.add_argument("--output", type=Path, required=True)
 
     p = step("train", "fit a probe and score val and test")
     p.add_argument("--probe", required=True, help="the probe's hyper-parameters as JSON, its kind among them")
     p.add_argument("--features", type=Path, required=True)
     p.add_argument("--index", type=Path, required=True)
-    p.add_argument("--label-set", type=int, required=True)
+    p.add_argument("--label-set", type=int, required=True, choices=[19, 43])
     p.add_argument("--threads", type=int, default=1)
     p.add_argument("--scores", type=Path, required=True)
     p.add_argument("--model", type=Path, required=True)
@@ -138,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--features", nargs="+", required=True, help="the feature set of each file of metrics")
     p.add_argument("--probes", nargs="+", required=True, help="the probe of each file of metrics")
     p.add_argument("--published", type=Path, required=True)
-    p.add_argument("--label-set", type=int, required=True)
+    p.add_argument("--label-set", type=int, required=True, choices=[19, 43])
     p.add_argument("--csv", type=Path, required=True)
     p.add_argument("--md", type=Path, required=True)
 
@@ -159,21 +172,36 @@ def _run(o: argparse.Namespace) -> None:
             from earthprobe.simulate import simulate
 
             simulate(o.patches, o.seed, o.label_sets, o.root)
-        case "index":
-            from earthprobe.index import index_bigearthnet_v1
+        case "index-patches":
+            from earthprobe.index_patches import index_patches
 
-            splits = {"train": o.train, "val": o.val, "test": o.test}
-            index_bigearthnet_v1(o.s1_folder, splits, o.shards, o.archive, o.output, o.mismatches, o.simulated)
+            index_patches(
+                o.s1_folder,
+                {"train": o.train, "val": o.val, "test": o.test},
+                shards=o.shards,
+                archive=o.archive,
+                simulated=o.simulated,
+                output=o.output,
+                mismatches=o.mismatches,
+            )
+        case "index":
+            from earthprobe.index import write_index
+
+            write_index(o.patches, o.s1_folder, o.max_rejected, o.output)
         case "shard":
             from earthprobe.shard import write_shard
 
-            write_shard(o.index, o.s1_folder, o.shard, o.output)
+            write_shard(o.patches, o.s1_folder, o.shard, o.output)
         case "shard-statistics":
-            from earthprobe.band_statistics import write_statistics
+            from earthprobe.shard_statistics import write_statistics
 
-            write_statistics(o.index, o.shards, o.max_rejected, o.output, o.rejected)
+            write_statistics(o.patches, o.shards, o.max_rejected, o.output)
+        case "rejected":
+            from earthprobe.rejected import write_rejected
+
+            write_rejected(o.index, o.statistics, o.output)
         case "embed-weights":
-            from earthprobe.weights import store_weights
+            from earthprobe.embed_weights import store_weights
 
             store_weights(o.model, o.weights, o.output)
         case "embed":
@@ -183,18 +211,18 @@ def _run(o: argparse.Namespace) -> None:
                 o.shard,
                 o.statistics,
                 o.weights,
-                o.bands,
-                o.wavelengths,
-                o.image_size,
-                o.precision,
-                o.device,
-                o.threads,
-                o.output,
+                bands=o.bands,
+                wavelengths=o.wavelengths,
+                image_size=o.image_size,
+                precision=o.precision,
+                device=o.device,
+                threads=o.threads,
+                output=o.output,
             )
         case "merge":
             from earthprobe.merge import merge
 
-            merge(o.shards, o.index, o.rejected, o.output)
+            merge(o.shards, o.patches, o.statistics, o.output)
         case "train":
             _train(o)
         case "evaluate":

@@ -4,6 +4,7 @@ The Snakefile calls :func:`resolve` every time it is parsed, so nothing heavy is
 """
 
 import difflib
+import math
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,9 +15,8 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from earthprobe.errors import UserError
+from earthprobe.layout import S1_FOLDER, SPLITS
 
-SPLITS = ("train", "val", "test")
-S1_FOLDER = "BigEarthNet-S1-v1.0"  # the folder that the published archive unpacks to
 WEIGHTS_ENUM = {"dofa_base_patch16_224": ("DOFA_MAE",), "dofa_large_patch16_224": ("DOFA_MAE",)}
 
 Schema = dict[str, Any]
@@ -43,6 +43,13 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
 def _complete(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -> Any:
     """Checks ``value`` level by level, so that the message names the key, and adds defaults on the way."""
     schema = _branch(value, _dereference(schema, defs), defs, path)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UserError(f"config: {'.'.join(path)}: {value} is no number to work with")
+        if value.is_integer() and "integer" in schema.get("type", ()):
+            value = int(value)
+    if isinstance(value, list):
+        value = [_complete(item, schema.get("items", {}), defs, path) for item in value]
     _check_level(value, schema, defs, path)
     if isinstance(value, Mapping):
         known = schema.get("properties", {})
@@ -74,7 +81,7 @@ def _branch(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -> 
     where = ".".join(path)
     if not isinstance(value, Mapping) or "kind" not in value:
         raise UserError(f"config: {where} lacks `kind`: one of {', '.join(branches)}")
-    if value["kind"] not in branches:
+    if not isinstance(value["kind"], str) or value["kind"] not in branches:
         raise UserError(f"config: {where}.kind: {value['kind']!r} is unknown: one of {', '.join(branches)}")
     return branches[value["kind"]]
 
@@ -151,7 +158,7 @@ def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:
         )
     weights = feature_set["weights"]
     members = WEIGHTS_ENUM[feature_set["model"]]
-    if weights in members or re.fullmatch(r"random:\d+", weights):
+    if weights in members or re.fullmatch(r"random:\d{1,9}", weights):
         return
     if not Path(weights).is_file():
         raise UserError(

@@ -14,10 +14,10 @@ import torch
 import torchgeo
 
 from earthprobe.dofa import POOLING, DofaEncoder
+from earthprobe.embed_weights import load_model
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
 from earthprobe.shard import read_shard
-from earthprobe.weights import load_model
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ def embed_shard(
     shard: Path,
     statistics: Path,
     weights: Path,
+    *,
     bands: Sequence[str],
     wavelengths: Sequence[float],
     image_size: int,
@@ -45,7 +46,7 @@ def embed_shard(
     Args:
         shard: a shard of pixels.
         statistics: each band's mean and deviation over the train split, which the z-score uses.
-        weights: what :func:`earthprobe.weights.store_weights` wrote.
+        weights: what :func:`earthprobe.embed_weights.store_weights` wrote.
         bands: the bands that the model sees, in this order.
         wavelengths: one a band, in micrometres.
         image_size: pixels along a side that the patches are resized to.
@@ -60,6 +61,8 @@ def embed_shard(
     torch.set_num_threads(threads)
     where = choose_device(device)
     dtype = choose_precision(precision, where)
+    torch.backends.cudnn.allow_tf32 = False  # a GPU's TF32 would be float32 in name only
+    torch.backends.cuda.matmul.allow_tf32 = False
     source = read_metadata(shard)
     if len(bands) != len(wavelengths):
         raise UserError(f"{len(wavelengths)} wavelengths for {len(bands)} bands: give one a band")
@@ -82,6 +85,7 @@ def embed_shard(
             "image_size": image_size,
             "pooling": POOLING,
             "precision": str(dtype).removeprefix("torch."),
+            "device": where,
             "torch_version": torch.__version__,
             "torchgeo_version": torchgeo.__version__,
         },

@@ -15,6 +15,7 @@ from sklearn.metrics import (
     recall_score,
 )
 
+from earthprobe.describe import describe_data, describe_weights
 from earthprobe.files import parquet, read_metadata, write_csv, write_json
 
 log = logging.getLogger(__name__)
@@ -22,7 +23,8 @@ log = logging.getLogger(__name__)
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 
-PER_CLASS = ("class", "name", "support", "precision", "recall", "f1", "f2", "ap", "tn", "fp", "fn", "tp")
+FIGURES = ("support", "precision", "recall", "f1", "f2", "ap", "tn", "fp", "fn", "tp")
+PER_CLASS = ("class", "name", *FIGURES, "data", "weights")
 
 
 def evaluate(scores: Path, threshold: float, metrics: Path, per_class: Path) -> None:
@@ -50,11 +52,9 @@ def evaluate(scores: Path, threshold: float, metrics: Path, per_class: Path) -> 
     write_json(metrics, {**result, "threshold": threshold, **source})
     test = splits == "test"
     rows = by_class(targets[test], values[test], threshold)
-    write_csv(
-        per_class,
-        PER_CLASS,
-        [(i, name, *row) for i, (name, row) in enumerate(zip(classes, rows, strict=True))],
-    )
+    origin = (describe_data(source["features"]), describe_weights(source["features"]))
+    named = enumerate(zip(classes, rows, strict=True))
+    write_csv(per_class, PER_CLASS, [(i, name, *row, *origin) for i, (name, row) in named])
 
 
 def overall(targets: Bools, scores: Floats, threshold: float) -> dict[str, float | int]:
@@ -91,7 +91,7 @@ def average_precisions(targets: Bools, scores: Floats) -> list[float]:
 
 
 def by_class(targets: Bools, scores: Floats, threshold: float) -> list[tuple[float | int, ...]]:
-    """The columns of :data:`PER_CLASS` after the name, one row a class."""
+    """The columns :data:`FIGURES`, one row a class."""
     predicted = scores > threshold
     columns = [
         targets.sum(axis=0).tolist(),

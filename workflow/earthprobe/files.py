@@ -25,14 +25,25 @@ def replacing(target: Path) -> Iterator[Path]:
 
     The name carries host and process, so that two jobs never write into one file. Temporary files that an
     earlier, killed job left for the same target are removed first; if that job is in fact still alive, it
-    fails at its rename instead of overwriting the newer result.
+    fails in the end instead of overwriting the newer result. So this is entered before the work, not after.
+
+    Raises:
+        UserError: another job has taken over in the meantime.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(f".{target.name}.*.part"):
         stale.unlink(missing_ok=True)
     part = target.parent / f".{target.name}.{socket.gethostname()}-{os.getpid()}.part"
+    part.touch(exist_ok=False)
+    mine = part.stat().st_ino
     try:
         yield part
+        try:
+            taken_over = part.stat().st_ino != mine
+        except FileNotFoundError:
+            taken_over = True
+        if taken_over:
+            raise UserError(f"{target}: another job has begun to write it, so this one stops")
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.rename(target)

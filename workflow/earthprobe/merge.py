@@ -1,7 +1,7 @@
 """merge: the embeddings of all shards in one file, ordered by patch."""
 
 import bisect
-import csv
+import json
 import logging
 import resource
 from collections.abc import Iterator, Sequence
@@ -21,20 +21,20 @@ ROW_GROUP = 8192  # patches; 25 MB of 768 floats
 ROWS_HELD = 32768  # patches of all shards together that wait in memory
 
 
-def merge(shards: Sequence[Path], index: Path, rejected: Path, output: Path) -> None:
+def merge(shards: Sequence[Path], patches: Path, statistics: Path, output: Path) -> None:
     """Merges sorted shards into one sorted file; memory does not grow with the archive.
 
     Args:
         shards: the embeddings of each shard, ordered by ``patch_id``.
-        index: ``index.parquet``, which says which patches there must be.
-        rejected: ``rejected.csv``, which says which of them there cannot be.
+        patches: ``patches.parquet``, which says which patches there must be.
+        statistics: ``band_statistics.json``, which says which of them there cannot be.
         output: the columns and metadata of the shards.
 
     Raises:
         UserError: shards were made differently, or a patch is missing, surplus or in two shards.
     """
     _check_alike(shards)
-    expected = _expected_ids(index, rejected)
+    expected = _expected_ids(patches, statistics)
     _allow_open_files(len(shards))
     with ExitStack() as stack:
         files = [stack.enter_context(parquet(path)) for path in shards]
@@ -53,7 +53,7 @@ def merge(shards: Sequence[Path], index: Path, rejected: Path, output: Path) -> 
                 log.info("%d of %d patches", start + len(block), len(expected))
         left = [patch_id for cursor in cursors for patch_id in cursor.rest()]
         if left:
-            raise UserError(f"the shards hold {left[0]} ({len(left)} surplus), which the index does not: delete them")
+            raise UserError(f"the shards hold {left[0]} ({len(left)} surplus), which the archive does not: delete them")
         check_ids(part, expected)
 
 
@@ -103,10 +103,9 @@ def _check_alike(shards: Sequence[Path]) -> None:
                 )
 
 
-def _expected_ids(index: Path, rejected: Path) -> list[str]:
-    with rejected.open(newline="", encoding="utf-8") as stream:
-        left_out = {row["patch_id"] for row in csv.DictReader(stream)}
-    ids = pl.scan_parquet(index).select("patch_id").sort("patch_id").collect()["patch_id"]
+def _expected_ids(patches: Path, statistics: Path) -> list[str]:
+    left_out = {entry[0] for entry in json.loads(statistics.read_text(encoding="utf-8"))["rejected"]}
+    ids = pl.scan_parquet(patches).select("patch_id").sort("patch_id").collect()["patch_id"]
     return [patch_id for patch_id in ids if patch_id not in left_out]
 
 
@@ -117,7 +116,7 @@ def _check_block(expected: Sequence[str], ids: Sequence[str]) -> None:
     if missing:
         raise UserError(f"no shard holds {missing[0]}: delete the shard that should and run again")
     if surplus:
-        raise UserError(f"the shards hold {surplus[0]}, which the index does not: delete that shard and run again")
+        raise UserError(f"the shards hold {surplus[0]}, which the archive does not: delete that shard and run again")
     raise UserError(f"a patch between {expected[0]} and {expected[-1]} is in two shards: delete both and run again")
 
 

@@ -28,25 +28,25 @@ FEWEST_FOR_BAND_ORDER = 8
 SCHEMA = pa.schema([("patch_id", pa.string()), *((band, pa.list_(pa.float32(), SIZE * SIZE)) for band in BANDS)])
 
 
-def write_shard(index: Path, s1_folder: Path, shard: int, output: Path) -> None:
+def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> None:
     """Writes the pixels of the patches of one shard, ordered by ``patch_id``.
 
     Memory is bounded by a row group, whatever the shard's size. A patch that cannot be read is left out and
     named in the metadata (``rejected``). The metadata also holds, a band, the sums over all pixels and over
-    those of the train split, which :mod:`earthprobe.band_statistics` adds up over the shards.
+    those of the train split, which :mod:`earthprobe.shard_statistics` adds up over the shards.
 
     Args:
-        index: ``index.parquet``.
-        s1_folder: the archive's folder of Sentinel-1 patches, to which the index's folders are relative.
+        patches: ``patches.parquet``.
+        s1_folder: the archive's folder of Sentinel-1 patches, to which the patches' folders are relative.
         shard: the shard's number.
         output: columns ``patch_id`` and one fixed-size list<float32>[14400] a band, in dB, row by row.
 
     Raises:
         UserError: VV is darker than VH over the shard: the bands are swapped.
     """
-    source = read_metadata(index)
-    patches: list[tuple[str, str, str]] = (
-        pl.scan_parquet(index)
+    source = read_metadata(patches)
+    members: list[tuple[str, str, str]] = (
+        pl.scan_parquet(patches)
         .filter(pl.col("shard") == shard)
         .select("patch_id", "split", "folder")
         .sort("patch_id")
@@ -75,8 +75,8 @@ def write_shard(index: Path, s1_folder: Path, shard: int, output: Path) -> None:
                 use_byte_stream_split=[f"{band}.list.element" for band in BANDS],
             ) as writer,
         ):
-            for start in range(0, len(patches), ROW_GROUP):
-                group = patches[start : start + ROW_GROUP]
+            for start in range(0, len(members), ROW_GROUP):
+                group = members[start : start + ROW_GROUP]
                 ids, pixels = [], []
                 for (patch_id, split, _), result in zip(group, pool.map(read, group), strict=True):
                     if isinstance(result, str):
@@ -90,8 +90,8 @@ def write_shard(index: Path, s1_folder: Path, shard: int, output: Path) -> None:
                         if split == "train":
                             sums["train"][band].add(values)
                 writer.write_table(_table(ids, pixels))
-                log.info("%d of %d patches", start + len(group), len(patches))
-            check_band_order(f"shard {shard:04d} of {source['archive']}", sums["all"])
+                log.info("%d of %d patches", start + len(group), len(members))
+            _check_band_order(f"shard {shard:04d} of {source['archive']}", sums["all"])
             metadata = {
                 "archive": source["archive"],
                 "simulated": source["simulated"],
@@ -103,7 +103,7 @@ def write_shard(index: Path, s1_folder: Path, shard: int, output: Path) -> None:
             }
             writer.add_key_value_metadata(with_metadata(SCHEMA, metadata).metadata)
         left_out = {patch_id for patch_id, _, _ in rejected}
-        check_ids(part, [patch_id for patch_id, _, _ in patches if patch_id not in left_out])
+        check_ids(part, [patch_id for patch_id, _, _ in members if patch_id not in left_out])
 
 
 def _table(ids: Sequence[str], pixels: Sequence[npt.NDArray[np.float32]]) -> pa.Table:
@@ -117,7 +117,7 @@ def _table(ids: Sequence[str], pixels: Sequence[npt.NDArray[np.float32]]) -> pa.
     return pa.table([pa.array(ids, pa.string()), *columns], schema=SCHEMA)
 
 
-def check_band_order(where: str, sums: dict[str, PixelSums]) -> None:
+def _check_band_order(where: str, sums: dict[str, PixelSums]) -> None:
     """Stops if VV is darker than VH: backscatter of land and water is the other way round.
 
     Raises:

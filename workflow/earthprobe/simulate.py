@@ -22,10 +22,10 @@ from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter
 
-from earthprobe.config import S1_FOLDER, SPLITS
 from earthprobe.errors import UserError
 from earthprobe.files import write_text
 from earthprobe.labels import CLASSES_43, FROM_43_TO_19
+from earthprobe.layout import S1_FOLDER, SPLITS
 from earthprobe.tiff import SIZE
 
 log = logging.getLogger(__name__)

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from earthprobe.describe import describe_data, describe_weights
 from earthprobe.files import write_csv, write_text
 
 METRICS = {
@@ -61,15 +62,10 @@ def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, 
         "probe": probe,
         **{name: test[name] for name in METRICS},
         "source": "this run",
-        "data": f"{'simulated archive' if source['simulated'] else 'archive'} {source['archive']}",
-        "weights": describe_weights(source["weights"]),
+        "data": describe_data(source),
+        "weights": describe_weights(source),
         "classes_without_positive": test["classes_without_positive"],
     }
-
-
-def describe_weights(weights: str) -> str:
-    """How weights are named to a reader: an untrained model must not pass for a trained one."""
-    return f"random weights (seed {weights.split(':')[1]})" if weights.startswith("random:") else weights
 
 
 def _markdown(

@@ -1,12 +1,12 @@
-"""From an archive of patches to shards of pixels."""
+"""From an archive of patches to shards of pixels, and to an index of labels."""
 
-ROOT = f"results/{ARCHIVE['name']}/archive" if SIMULATED else ARCHIVE["root"]
+ROOT = Path(f"results/{ARCHIVE['name']}/archive" if SIMULATED else ARCHIVE["root"])
 
 
 rule simulate:
     """An archive in the format of BigEarthNet v1, drawn at random."""
     input:
-        package("simulate", "labels", "files", "errors", "config", "tiff"),
+        package("simulate", "labels", "layout", "files", "errors", "tiff"),
         label_sets=in_repository("resources/label_set_counts.csv"),
     output:
         expand("<results>/archive/bigearthnet-{split}.csv", split=SPLITS),
@@ -25,21 +25,21 @@ rule simulate:
         " --root $(dirname {output.s1_folder}) --log {log}"
 
 
-rule index:
-    """The patches, their splits and labels, and where their pixels lie."""
+rule index_patches:
+    """The patches and their splits, without their labels: all that the way to the embeddings may depend on."""
     input:
-        package("index", "labels", "files", "errors", "config"),
-        s1_folder=f"{ROOT}/{S1_FOLDER}",
-        train=f"{ROOT}/bigearthnet-train.csv" if SIMULATED else str(split_file(Path(ROOT), "train")),
-        val=f"{ROOT}/bigearthnet-val.csv" if SIMULATED else str(split_file(Path(ROOT), "val")),
-        test=f"{ROOT}/bigearthnet-test.csv" if SIMULATED else str(split_file(Path(ROOT), "test")),
+        package("index_patches", "layout", "files", "errors"),
+        s1_folder=ROOT / S1_FOLDER,
+        train=split_path("train"),
+        val=split_path("val"),
+        test=split_path("test"),
     output:
-        index=ensure("<results>/index.parquet", non_empty=True),
+        patches=ensure("<results>/patches.parquet", non_empty=True),
         mismatches="<results>/split_mismatches.csv",
     log:
-        "<logs>/index.log",
+        "<logs>/index_patches.log",
     benchmark:
-        "<benchmarks>/index.tsv"
+        "<benchmarks>/index_patches.tsv"
     conda:
         "../../envs/environment.yaml"
     params:
@@ -47,17 +47,38 @@ rule index:
         shards=ARCHIVE["shards"],
         simulated="--simulated" if SIMULATED else "",
     shell:
-        "earthprobe index --s1-folder {input.s1_folder:q} --train {input.train:q} --val {input.val:q}"
+        "earthprobe index-patches --s1-folder {input.s1_folder:q} --train {input.train:q} --val {input.val:q}"
         " --test {input.test:q} --archive {params.archive} --shards {params.shards} {params.simulated}"
-        " --output {output.index} --mismatches {output.mismatches} --log {log}"
+        " --output {output.patches} --mismatches {output.mismatches} --log {log}"
+
+
+rule index:
+    """The labels of every patch, beside its split and its place."""
+    input:
+        package("index", "labels", "layout", "files", "errors"),
+        patches="<results>/patches.parquet",
+        s1_folder=ROOT / S1_FOLDER,
+    output:
+        ensure("<results>/index.parquet", non_empty=True),
+    log:
+        "<logs>/index.log",
+    benchmark:
+        "<benchmarks>/index.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        max_rejected=ARCHIVE["max_rejected"],
+    shell:
+        "earthprobe index --patches {input.patches} --s1-folder {input.s1_folder:q}"
+        " --max-rejected {params.max_rejected} --output {output} --log {log}"
 
 
 rule shard:
     """The pixels of one shard's patches."""
     input:
         package("shard", "tiff", "pixel_sums", "files", "errors"),
-        index="<results>/index.parquet",
-        s1_folder=ancient(f"{ROOT}/{S1_FOLDER}"),
+        patches="<results>/patches.parquet",
+        s1_folder=ROOT / S1_FOLDER,
     output:
         ensure("<results>/shards/{shard}.parquet", non_empty=True),
     log:
@@ -67,19 +88,18 @@ rule shard:
     conda:
         "../../envs/environment.yaml"
     shell:
-        "earthprobe shard --index {input.index} --s1-folder {input.s1_folder:q} --shard {wildcards.shard}"
+        "earthprobe shard --patches {input.patches} --s1-folder {input.s1_folder:q} --shard {wildcards.shard}"
         " --output {output} --log {log}"
 
 
 rule shard_statistics:
-    """What all shards hold: the mean and deviation of each band, and the rejected patches."""
+    """What all shards hold: the mean and deviation of each band, and the unreadable patches."""
     input:
-        package("band_statistics", "shard", "tiff", "pixel_sums", "files", "errors"),
-        index="<results>/index.parquet",
+        package("shard_statistics", "pixel_sums", "files", "errors"),
+        patches="<results>/patches.parquet",
         shards=expand("<results>/shards/{shard}.parquet", shard=SHARDS),
     output:
-        statistics=ensure("<results>/band_statistics.json", non_empty=True),
-        rejected="<results>/rejected.csv",
+        ensure("<results>/band_statistics.json", non_empty=True),
     log:
         "<logs>/shard_statistics.log",
     benchmark:
@@ -89,14 +109,33 @@ rule shard_statistics:
     params:
         max_rejected=ARCHIVE["max_rejected"],
     shell:
-        "earthprobe shard-statistics --index {input.index} --shards {input.shards}"
-        " --max-rejected {params.max_rejected} --output {output.statistics} --rejected {output.rejected}"
-        " --log {log}"
+        "earthprobe shard-statistics --patches {input.patches} --shards {input.shards}"
+        " --max-rejected {params.max_rejected} --output {output} --log {log}"
+
+
+rule rejected:
+    """Every patch that was left out, and why."""
+    input:
+        package("rejected", "files", "errors"),
+        index="<results>/index.parquet",
+        statistics="<results>/band_statistics.json",
+    output:
+        ensure("<results>/rejected.csv", non_empty=True),
+    log:
+        "<logs>/rejected.log",
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe rejected --index {input.index} --statistics {input.statistics} --output {output} --log {log}"
+
+
+localrules:
+    rejected,
 
 
 rule shards:
     """All shards, and what they hold."""
     input:
-        rules.shard_statistics.input.shards,
-        "<results>/band_statistics.json",
+        expand("<results>/shards/{shard}.parquet", shard=SHARDS),
+        "<results>/rejected.csv",
         "<results>/config.yaml",

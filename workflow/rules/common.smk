@@ -8,8 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
-from earthprobe.config import S1_FOLDER, SPLITS, resolve, split_file
+from earthprobe.config import resolve, split_file
 from earthprobe.errors import UserError
+from earthprobe.layout import S1_FOLDER, SPLITS
 
 
 def in_repository(path):
@@ -58,8 +59,14 @@ def package(*modules):
     return [in_repository(f"workflow/earthprobe/{module}.py") for module in modules]
 
 
-def weights_file(weights):
+def split_path(split):
+    """The file that lists the patches of a split; a simulated archive's need not exist yet."""
+    return ROOT / f"bigearthnet-{split}.csv" if SIMULATED else split_file(ROOT, split)
+
+
+def weights_file(features):
     """The file behind a feature set's weights; none where they are downloaded or drawn."""
+    weights = FEATURES[features]["weights"]
     return weights if Path(weights).is_file() else []
 
 

@@ -4,8 +4,8 @@
 rule embed_weights:
     """A model's weights, checked, in a file that runs no code."""
     input:
-        package("weights", "dofa", "files", "errors"),
-        ancient(lambda wc: weights_file(FEATURES[wc.features]["weights"])),
+        package("embed_weights", "dofa", "files", "errors"),
+        file=lambda wc: weights_file(wc.features),
     output:
         ensure("<results>/features/{features}/weights.safetensors", non_empty=True),
     log:
@@ -16,15 +16,16 @@ rule embed_weights:
         "../../envs/environment.yaml"
     params:
         model=lambda wc: FEATURES[wc.features]["model"],
-        weights=lambda wc: FEATURES[wc.features]["weights"],
+        # A path is an input, so that what counts is the file and not where it lies.
+        weights=lambda wc: "" if weights_file(wc.features) else FEATURES[wc.features]["weights"],
     shell:
-        "earthprobe embed-weights --model {params.model} --weights {params.weights:q} --output {output} --log {log}"
+        "earthprobe embed-weights --model {params.model} --weights {params.weights}{input.file:q} --output {output} --log {log}"
 
 
 rule embed:
     """The embeddings of one shard's patches."""
     input:
-        package("embed", "dofa", "weights", "shard", "tiff", "pixel_sums", "files", "errors"),
+        package("embed", "dofa", "embed_weights", "shard", "tiff", "pixel_sums", "files", "errors"),
         shard="<results>/shards/{shard}.parquet",
         statistics="<results>/band_statistics.json",
         weights="<results>/features/{features}/weights.safetensors",
@@ -37,6 +38,8 @@ rule embed:
     conda:
         "../../envs/environment.yaml"
     threads: 16
+    resources:
+        gpu=1,
     params:
         bands=lambda wc: " ".join(FEATURES[wc.features]["bands"]),
         wavelengths=lambda wc: " ".join(map(str, FEATURES[wc.features]["wavelengths"])),
@@ -53,8 +56,8 @@ rule merge:
     input:
         package("merge", "files", "errors"),
         shards=expand("<results>/features/{{features}}/{shard}.parquet", shard=SHARDS),
-        index="<results>/index.parquet",
-        rejected="<results>/rejected.csv",
+        patches="<results>/patches.parquet",
+        statistics="<results>/band_statistics.json",
     output:
         ensure("<results>/features/{features}.parquet", non_empty=True),
     log:
@@ -64,7 +67,7 @@ rule merge:
     conda:
         "../../envs/environment.yaml"
     shell:
-        "earthprobe merge --shards {input.shards} --index {input.index} --rejected {input.rejected}"
+        "earthprobe merge --shards {input.shards} --patches {input.patches} --statistics {input.statistics}"
         " --output {output} --log {log}"
 
 
@@ -72,4 +75,5 @@ rule features:
     """The merged embeddings of all feature sets."""
     input:
         expand("<results>/features/{features}.parquet", features=FEATURES),
+        "<results>/rejected.csv",
         "<results>/config.yaml",

@@ -51,7 +51,7 @@ use rule train_linear as train_mlp with:
 rule evaluate:
     """The metrics of a probe on val and test."""
     input:
-        package("evaluate", "files", "errors"),
+        package("evaluate", "describe", "files", "errors"),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
     output:
         metrics=ensure("<results>/probes/{features}/{labels}/{probe}/metrics.json", non_empty=True),

@@ -4,10 +4,8 @@
 rule table:
     """Ours and published results of a label set, side by side."""
     input:
-        package("table", "files", "errors"),
-        metrics=expand(
-            "<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=FEATURES, probe=PROBES
-        ),
+        package("table", "describe", "files", "errors"),
+        metrics=expand("<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=FEATURES, probe=PROBES),
         published=in_repository("resources/published_results.csv"),
     output:
         csv=ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
@@ -19,8 +17,8 @@ rule table:
     conda:
         "../../envs/environment.yaml"
     params:
-        features=expand("{features}", features=[name for name in FEATURES for _ in PROBES]),
-        probes=expand("{probe}", probe=[name for _ in FEATURES for name in PROBES]),
+        features=[name for name in FEATURES for _ in PROBES],
+        probes=[name for _ in FEATURES for name in PROBES],
     shell:
         "earthprobe table --metrics {input.metrics} --features {params.features} --probes {params.probes}"
         " --published {input.published} --label-set {wildcards.labels} --csv {output.csv} --md {output.md}"
@@ -52,4 +50,5 @@ rule tables:
     """The tables of all label sets."""
     input:
         expand("<results>/tables/classification_{labels}.csv", labels=LABEL_SETS),
+        "<results>/rejected.csv",
         "<results>/config.yaml",

@@ -125,6 +125,20 @@ def test_linear_keeps_the_strength_with_the_lowest_loss_on_val(data: Data):
     assert chosen["val_loss"] == min(losses.values())
 
 
+@pytest.mark.parametrize(("fit", "probe"), PROBES[1:], ids=["linear", "mlp"])
+def test_choices_are_made_on_val(data: Data, fit: Fit, probe: dict):
+    fitted = fit(data, probe, 1)
+    assert fitted.chosen["val_loss"] == pytest.approx(log_loss(data.parts["val"], fitted.scores["val"]), rel=1e-4)
+    # Other labels of val lead to another choice, or at least to another loss; the fit on train stays.
+    data.parts["val"].targets[:] = np.random.default_rng(9).random(data.parts["val"].targets.shape) < 0.5
+    assert fit(data, probe, 1).chosen["val_loss"] > fitted.chosen["val_loss"] + 0.1
+
+
+def log_loss(part: Part, scores: np.ndarray) -> float:
+    p = np.clip(scores.astype(np.float64), 1e-12, 1 - 1e-12)
+    return float(-np.where(part.targets, np.log(p), np.log(1 - p)).mean())
+
+
 def test_mlp_stops_early_and_beats_linear_where_classes_are_not_linear(data: Data):
     fitted = mlp.fit(data, MLP, 1)
     losses = fitted.chosen["val_losses"]
@@ -154,7 +168,7 @@ def test_saved_tensors_reproduce_the_scores(data: Data, fit: Fit, tmp_path: Path
 
 @pytest.fixture
 def files(tmp_path: Path) -> tuple[Path, Path]:
-    """Features of nine patches, one of which the index rejects the features of, and their index."""
+    """Features of eight patches, and an index of nine."""
     rng = np.random.default_rng(1)
     ids = [f"p{i}" for i in range(9)]
     vectors = rng.normal(3, 2, (8, 4)).astype(np.float32)
@@ -177,7 +191,7 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
         "folder": ids,
     }
     classes = {"19": ["a", "b", "c"], "43": ["x"]}
-    schema = with_metadata(INDEX_SCHEMA, {"classes": classes})
+    schema = with_metadata(INDEX_SCHEMA, {"classes": classes, "rejected": [["p8", "test", "x"]]})
     pq.write_table(pa.table(rows, schema=schema), tmp_path / "index.parquet")
     return tmp_path / "features.parquet", tmp_path / "index.parquet"
 

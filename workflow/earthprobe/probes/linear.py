@@ -62,10 +62,10 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     }
 
     def save(path: Path) -> None:
-        safetensors.torch.save_file(tensors, path)
+        path.write_bytes(safetensors.torch.save(tensors))
 
     chosen = {"strength": strength, "val_loss": val_loss, "tried": tried, "refit": False}
-    return Fitted(scores, {**chosen, "torch_version": torch.__version__}, save)
+    return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
 
 
 def minimise(

@@ -71,7 +71,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     tensors |= {"mean": torch.from_numpy(data.mean), "std": torch.from_numpy(data.std)}
 
     def save(path: Path) -> None:
-        safetensors.torch.save_file(tensors, path)
+        path.write_bytes(safetensors.torch.save(tensors))
 
     chosen = {"epoch": best_epoch, "val_loss": best_loss, "val_losses": losses}
-    return Fitted(scores, {**chosen, "torch_version": torch.__version__}, save)
+    return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)

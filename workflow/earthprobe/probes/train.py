@@ -92,6 +92,20 @@ def train(
         scores: columns ``patch_id``, ``split``, ``scores``, ``targets``; val first, each split by ``patch_id``.
         model: the model's file.
     """
+    with replacing(scores) as scores_part, replacing(model) as model_part:
+        _train(fit, features, index, label_set, probe, threads, scores_part, model_part)
+
+
+def _train(
+    fit: Fit,
+    features: Path,
+    index: Path,
+    label_set: int,
+    probe: Mapping[str, Any],
+    threads: int,
+    scores: Path,
+    model: Path,
+) -> None:
     classes = read_metadata(index)["classes"][str(label_set)]
     data, source = load(features, index, label_set, len(classes))
     log.info("%s, %d classes: %s", probe["kind"], label_set, {s: len(p.ids) for s, p in data.parts.items()})
@@ -133,11 +147,9 @@ def train(
         ],
         schema=schema,
     )
-    with replacing(model) as part:
-        fitted.save(part)
-    with replacing(scores) as part:
-        pq.write_table(table, part, compression="zstd")
-        check_ids(part, ids)
+    fitted.save(model)
+    pq.write_table(table, scores, compression="zstd")
+    check_ids(scores, ids)
 
 
 def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Data, dict[str, Any]]:
@@ -153,7 +165,13 @@ def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Dat
     ids = pl.from_arrow(table.select(["patch_id"]))
     labels = f"labels_{label_set}"
     known = pl.read_parquet(index, columns=["patch_id", "split", labels])
-    rows = pl.DataFrame(ids).with_row_index("row").join(known, on="patch_id", how="left", maintain_order="left")
+    unlabelled = [entry[0] for entry in read_metadata(index)["rejected"]]
+    rows = (
+        pl.DataFrame(ids)
+        .with_row_index("row")
+        .filter(~pl.col("patch_id").is_in(unlabelled))
+        .join(known, on="patch_id", how="left", maintain_order="left")
+    )
     if rows[labels].null_count():
         lacking = rows.filter(pl.col(labels).is_null())["patch_id"][0]
         raise UserError(f"{index} has no {label_set}-class labels of {lacking}: features and index do not match")

@@ -44,7 +44,8 @@ def store_weights(model: str, weights: str, output: Path) -> None:
         origin = {"weights": weights, "file": path.name, "sha256": digest}
     metadata = {"model": model, **origin}
     with replacing(output) as part:
-        safetensors.torch.save_file({k: v.contiguous() for k, v in state.items()}, part, metadata=metadata)
+        # Written as bytes: save_file would put another file in this one's place.
+        part.write_bytes(safetensors.torch.save({k: v.contiguous() for k, v in state.items()}, metadata))
     log.info("%s: %s", model, json.dumps(origin))
 
 
@@ -126,6 +127,11 @@ def _named_hash(path: Path) -> str | None:
     return match[1] if match else None
 
 
+def _published_names() -> set[str]:
+    members = (w for a in dofa.ARCHITECTURES.values() for w in a.weights.__members__.values())
+    return {member.url.rsplit("/", 1)[-1] for member in members}
+
+
 def _checked_digest(path: Path) -> str:
     digest, named = sha256(path), _named_hash(path)
     if digest.startswith(WITHDRAWN) or named == WITHDRAWN:
@@ -133,8 +139,10 @@ def _checked_digest(path: Path) -> str:
             f"{path} holds the withdrawn DOFA weights {WITHDRAWN}, whose patch embedding is wrong"
             " (torchgeo PR #2256): use dofa_base_patch16_224-a0275954.pth"
         )
-    if named and not digest.startswith(named):
-        raise UserError(f"{path} is damaged: its SHA-256 begins with {digest[:8]}, not {named}: fetch it again")
+    if path.name in _published_names() and named and not digest.startswith(named):
+        raise UserError(
+            f"{path} is damaged: its SHA-256 begins with {digest[:8]}, not {named}: delete it and fetch it again"
+        )
     return digest
 
 

@@ -13,8 +13,8 @@ import pytest
 import safetensors.torch
 import torch
 from earthprobe import dofa
+from earthprobe.embed_weights import fit_state, load_model, read_state, store_weights
 from earthprobe.errors import UserError
-from earthprobe.weights import fit_state, load_model, read_state, store_weights
 from safetensors import safe_open
 from torch import Tensor
 
@@ -97,7 +97,8 @@ def test_a_file_is_stored_with_its_hash(checkpoint: Path, tmp_path: Path):
     assert torch.equal(model.fc_norm.weight, torch.ones(768))
 
 
-def test_a_damaged_file_is_refused(checkpoint: Path, tmp_path: Path):
+def test_a_damaged_file_is_refused(checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    offer(monkeypatch, f"https://nowhere/{checkpoint.name}", tmp_path)
     bad = tmp_path / checkpoint.name
     shutil.copy(checkpoint, bad)
     with bad.open("r+b") as stream:
@@ -108,13 +109,20 @@ def test_a_damaged_file_is_refused(checkpoint: Path, tmp_path: Path):
     assert not (tmp_path / "out.safetensors").exists()
 
 
+def test_only_published_names_end_in_a_hash(checkpoint: Path, tmp_path: Path):
+    dated = tmp_path / "mine-20240101.pth"
+    shutil.copy(checkpoint, dated)
+    store_weights(BASE, str(dated), tmp_path / "out.safetensors")
+    assert load_model(tmp_path / "out.safetensors")[1]["file"] == dated.name
+
+
 def test_the_withdrawn_weights_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     named = tmp_path / "dofa_base_patch16_224-7cc0f413.pth"
     named.write_bytes(b"whatever")
     with pytest.raises(UserError, match="withdrawn DOFA weights 7cc0f413"):
         store_weights(BASE, str(named), tmp_path / "out.safetensors")
     # Under another name they are known by their content.
-    monkeypatch.setattr("earthprobe.weights.sha256", lambda path: "7cc0f413" + 56 * "0")
+    monkeypatch.setattr("earthprobe.embed_weights.sha256", lambda path: "7cc0f413" + 56 * "0")
     renamed = named.rename(tmp_path / "base.pth")
     with pytest.raises(UserError, match="withdrawn"):
         store_weights(BASE, str(renamed), tmp_path / "out.safetensors")

@@ -1,0 +1,79 @@
+"""shard_statistics: what all shards together hold: each band's mean and deviation, and the unreadable patches."""
+
+import logging
+from collections.abc import Sequence
+from pathlib import Path
+
+from earthprobe.errors import UserError
+from earthprobe.files import parquet, read_metadata, write_json
+from earthprobe.pixel_sums import PixelSums
+
+log = logging.getLogger(__name__)
+
+FLAT = 1e-3  # dB: a deviation below this is rounding, not backscatter
+
+
+def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float, output: Path) -> None:
+    """Adds up the shards' sums and gathers the patches that they rejected.
+
+    Args:
+        patches: ``patches.parquet``.
+        shards: all shards.
+        max_rejected: the largest share of unreadable patches to go on with.
+        output: JSON: each band's mean and std in dB, over the train split and over all; the number of
+            patches; the rejected ones as (patch_id, split, reason).
+
+    Raises:
+        UserError: too many patches are rejected, the train split's pixels do not vary, or bands are swapped.
+    """
+    source = read_metadata(patches)
+    with parquet(patches) as file:
+        count = file.metadata.num_rows
+    rejected: list[tuple[str, str, str]] = []
+    mended: list[str] = []
+    darker: list[str] = []
+    sums: dict[str, dict[str, PixelSums]] = {}
+    for path in shards:
+        metadata = read_metadata(path)
+        for entry in metadata["rejected"]:
+            log.warning("rejected %s (%s): %s", *entry)
+            rejected.append(tuple(entry))
+        if metadata["rejected"]:
+            mended.append(str(path))
+        here = {name: {b: PixelSums(**s) for b, s in bands.items()} for name, bands in metadata["sums"].items()}
+        if here["all"]["VV"].mean < here["all"]["VH"].mean:
+            darker.append(str(path))
+        for name, bands in here.items():
+            for band, values in bands.items():
+                total = sums.setdefault(name, {})
+                total[band] = total.get(band, PixelSums()) + values
+
+    if len(rejected) > max_rejected * count:
+        raise UserError(
+            f"{len(rejected)} of {count} patches ({len(rejected) / count:.1%}) are rejected, more than"
+            f" archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first is {rejected[0][0]}:"
+            f" {rejected[0][2]}; after mending them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
+            " and run again"
+        )
+    vv, vh = sums["all"]["VV"], sums["all"]["VH"]
+    if vv.mean < vh.mean:
+        raise UserError(
+            f"{source['archive']}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), in {darker[0]}"
+            " among others, so the two bands are swapped: check how the archive was made"
+        )
+    flat = [band for band, total in sums["train"].items() if not total.std > FLAT]
+    if flat:
+        raise UserError(f"{source['archive']}: the train split's pixels of {flat[0]} do not vary: check the files")
+    write_json(
+        output,
+        {
+            "archive": source["archive"],
+            "simulated": source["simulated"],
+            "patches": count,
+            **{
+                name: {band: {"mean": total.mean, "std": total.std} for band, total in bands.items()}
+                for name, bands in sums.items()
+            },
+            "rejected": sorted(rejected),
+        },
+    )
