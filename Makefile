@@ -1,4 +1,4 @@
-# demo, test, lint, lock: each makes .venv from envs/requirements.lock by itself.
+# demo, report, test, lint, lock: each makes .venv from envs/requirements.lock by itself.
 PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
@@ -6,7 +6,7 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo test lint format lock clean
+.PHONY: demo report test lint format lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables
@@ -44,3 +44,10 @@ lock: .venv/ready  ## resolves pyproject.toml anew into the lock and the conda e
 
 clean:
 	rm -rf results/simulated .snakemake
+
+docs: .venv/ready  ## config/README.md from the schema
+	$(BIN)/python config/write_readme.py
+
+report: .venv/ready  ## one HTML file of the demo's results
+	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
+	$(BIN)/snakemake --report results/simulated/report.html

@@ -1,12 +1,16 @@
 """earthprobe: measures what frozen Earth-observation foundation models know.
 
-An archive of patches becomes shards of pixels, embeddings, trained probes and tables:
+An archive of patches becomes shards of pixels, embeddings, trained probes, tables and figures:
 `snakemake --cores 2` runs the demo of config/config.yaml, `--configfile FILE` replaces it.
 """
 
 from snakemake.utils import min_version
 
 min_version("9.27")
+
+
+report: "workflow/report/workflow.rst"
+
 
 # A file given on the command line replaces the demo's, instead of being merged into it.
 if not workflow.overwrite_configfiles:
@@ -17,6 +21,7 @@ if not workflow.overwrite_configfiles:
 include: "workflow/rules/common.smk"
 include: "workflow/rules/archive.smk"
 include: "workflow/rules/features.smk"
+include: "workflow/rules/explore.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/report.smk"
 
@@ -25,3 +30,4 @@ rule all:
     default_target: True
     input:
         rules.tables.input,
+        rules.figures.input,

@@ -1,4 +1,5 @@
 import copy
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,15 @@ def test_a_real_archive_is_looked_for(tiny: TinyArchive, tmp_path: Path):
 def test_reben_is_not_taken_for_v1():
     with pytest.raises(UserError, match="holds reBEN"):
         resolve(real(needs(SHARED / "reben-sample")), SCHEMA)
+
+
+def test_the_readme_is_made_from_the_schema():
+    sys.path.insert(0, str(REPOSITORY / "config"))
+    from write_readme import main
+
+    assert (REPOSITORY / "config/README.md").read_text() == main(), "run `make docs`"
+    for level in ("archive", "probes", "umap", "figures", "threshold"):
+        assert f"## {level}\n" in main()
 
 
 def test_every_key_has_a_description():

@@ -26,6 +26,8 @@ def rules() -> dict[str, set[str]]:
 def module_of(rule: str) -> str:
     if rule.startswith("train_"):
         return f"probes.{rule.removeprefix('train_')}"
+    if rule.startswith("figure_"):
+        return f"figures.{rule.removeprefix('figure_')}"
     return ENTRY.get(rule, rule)
 
 
@@ -33,15 +35,14 @@ def behind(module: str) -> set[str]:
     """A module and all that it imports, directly or not; the version in ``__init__`` is no reason to run again."""
     name = f"earthprobe.{module}"
     names = {name} | GRAPH.find_upstream_modules(name)
-    if any(n.startswith("earthprobe.probes") for n in names):
-        names.add("earthprobe.probes")
+    names |= {f"earthprobe.{p}" for p in ("probes", "figures") if any(n.startswith(f"earthprobe.{p}.") for n in names)}
     short = {n.removeprefix("earthprobe.") for n in names if n != "earthprobe"}
-    return {"probes.__init__" if n == "probes" else n for n in short}
+    return {f"{n}.__init__" if n in ("probes", "figures") else n for n in short}
 
 
 def test_rules_are_found():
     assert set(rules()) >= {"simulate", "index", "shard", "embed", "merge", "train_linear", "evaluate", "table"}
-    assert len(rules()) == 15
+    assert len(rules()) == 23
 
 
 @pytest.mark.parametrize("rule", sorted(rules()))
@@ -51,8 +52,8 @@ def test_a_rule_lists_what_its_step_imports(rule: str):
 
 def test_every_module_is_behind_a_rule_or_the_command_line():
     listed = set().union(*rules().values()) | {"cli", "show", "config"}
-    modules = {m.removeprefix("earthprobe.") for m in GRAPH.modules} - {"earthprobe", "probes"}
-    assert {m.removesuffix(".__init__") for m in listed} - {"probes"} == modules
+    modules = {m.removeprefix("earthprobe.") for m in GRAPH.modules} - {"earthprobe"}
+    assert {m.removesuffix(".__init__") for m in listed} == modules
 
 
 DATA_SIDE = {

@@ -20,29 +20,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.captureWarnings(True)
     logging.basicConfig(
-        level=logging.INFO,
+        level=logging.WARNING,  # of the libraries
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
         handlers=[_log_handler(options.log)],
         force=True,
     )
+    log = logging.getLogger("earthprobe")
+    log.setLevel(logging.INFO)
     command = shlex.join(sys.argv[1:] if arguments is None else arguments)
     if options.log:  # a log says what was run, by which version
-        logging.info("earthprobe %s: %s", __version__, command)
+        log.info("earthprobe %s: %s", __version__, command)
     try:
         _run(options)
     except (UserError, OSError) as error:
         # A missing file, a full disk or a read-only folder is the user's to mend, too.
         text = str(error) if isinstance(error, UserError) else f"{error.filename or options.step}: {error.strerror}"
-        logging.error("%s", text)
+        log.error("%s", text)
         if options.log:
             print(f"earthprobe {options.step}: {text}", file=sys.stderr)
         return 1
     except Exception:
-        logging.exception("earthprobe %s stopped at a defect of its own", options.step)
+        log.exception("earthprobe %s stopped at a defect of its own", options.step)
         raise
     if options.log:
-        logging.info("done")
+        log.info("done")
     return 0
 
 
@@ -155,12 +157,56 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--csv", type=Path, required=True)
     p.add_argument("--md", type=Path, required=True)
 
+    p = step("explore", "count classes and correlate them")
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--label-set", type=int, required=True, choices=[19, 43])
+    p.add_argument("--distribution", type=Path, required=True)
+    p.add_argument("--correlation", type=Path, required=True)
+
+    p = step("umap", "lay embeddings out in two dimensions")
+    p.add_argument("--features", type=Path, required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--sample", type=int, required=True)
+    p.add_argument("--neighbors", type=int, required=True)
+    p.add_argument("--min-distance", type=float, required=True)
+    p.add_argument("--seed", type=int, help="without it umap-learn uses all threads, and each run differs")
+    p.add_argument("--threads", type=int, default=1)
+    p.add_argument("--output", type=Path, required=True)
+
+    def figure(name: str, text: str) -> argparse.ArgumentParser:
+        added = step(f"figure-{name}", f"draw {text}")
+        added.add_argument("--csv", type=Path, required=True, help="the numbers of the figure")
+        added.add_argument("--images", type=Path, nargs="+", required=True, help="files ending in .png, .pdf or .svg")
+        return added
+
+    figure("class-distribution", "the patches of each class")
+    p = figure("label-correlation", "which classes occur together")
+    p.add_argument("--order", default="listed", choices=["listed", "clustered"])
+    p = figure("umap", "the embeddings, one panel a class")
+    p.add_argument("--coordinates", type=Path, required=True)
+    p.add_argument("--index", type=Path, required=True)
+    p.add_argument("--label-set", type=int, required=True, choices=[19, 43])
+    p = figure("f2-per-class", "F2 of each class, probes side by side")
+    p.add_argument("--probes", nargs="+", required=True)
+    p.add_argument("--per-class", type=Path, nargs="+", required=True)
+    p = figure("confusion", "one 2x2 confusion matrix a class")
+    p.add_argument("--probe", required=True)
+    p.add_argument("--per-class", type=Path, required=True)
+    p = figure("gallery", "the best and worst patches of each class")
+    p.add_argument("--probe", required=True)
+    p.add_argument("--scores", type=Path, required=True)
+    p.add_argument("--threshold", type=float, required=True)
+    p.add_argument("--shards", type=Path, nargs="+", required=True)
+
     p = step("show", "print the tables of a run and where its files lie")
     p.add_argument("results", type=Path)
     return parser
 
 
 def _run(o: argparse.Namespace) -> None:
+    if o.step.startswith("figure-"):
+        _figure(o)
+        return
     match o.step:
         case "config":
             import yaml
@@ -234,10 +280,59 @@ def _run(o: argparse.Namespace) -> None:
 
             metrics = list(zip(o.features, o.probes, o.metrics, strict=True))
             write_table(metrics, o.published, o.label_set, o.csv, o.md)
+        case "explore":
+            from earthprobe.explore import explore
+
+            explore(o.index, o.label_set, o.distribution, o.correlation)
+        case "umap":
+            from earthprobe.umap import write_coordinates
+
+            write_coordinates(
+                o.features,
+                o.index,
+                sample=o.sample,
+                neighbors=o.neighbors,
+                min_distance=o.min_distance,
+                seed=o.seed,
+                threads=o.threads,
+                output=o.output,
+            )
         case "show":
             from earthprobe.show import show
 
             print(show(o.results))
+
+
+def _figure(o: argparse.Namespace) -> None:
+    match o.step.removeprefix("figure-"):
+        case "class-distribution":
+            from earthprobe.figures import class_distribution
+
+            class_distribution.draw(o.csv, o.images)
+        case "label-correlation":
+            from earthprobe.figures import label_correlation
+
+            label_correlation.draw(o.csv, o.order, o.images)
+        case "umap":
+            from earthprobe.figures import umap
+
+            umap.gather(o.coordinates, o.index, o.label_set, o.csv)
+            umap.draw(o.csv, o.coordinates, o.index, o.label_set, o.images)
+        case "f2-per-class":
+            from earthprobe.figures import f2_per_class
+
+            f2_per_class.gather(o.probes, o.per_class, o.csv)
+            f2_per_class.draw(o.csv, o.images)
+        case "confusion":
+            from earthprobe.figures import confusion
+
+            confusion.gather(o.per_class, o.csv)
+            confusion.draw(o.csv, o.probe, o.images)
+        case "gallery":
+            from earthprobe.figures import gallery
+
+            gallery.gather(o.scores, o.threshold, o.csv)
+            gallery.draw(o.csv, o.scores, o.probe, o.shards, o.images)
 
 
 def _train(o: argparse.Namespace) -> None:

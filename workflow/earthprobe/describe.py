@@ -6,7 +6,9 @@ from typing import Any
 
 def describe_data(features: Mapping[str, Any]) -> str:
     """The archive behind a feature set, by the metadata of its embeddings."""
-    return f"{'simulated archive' if features['simulated'] else 'archive'} {features['archive']}"
+    if features["simulated"]:
+        return "simulated archive" + ("" if features["archive"] == "simulated" else f" {features['archive']}")
+    return f"archive {features['archive']}"
 
 
 def describe_weights(features: Mapping[str, Any]) -> str:

@@ -1,7 +1,7 @@
 """shard: the pixels of one shard's patches, gathered from single files into one Parquet file."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -139,3 +139,21 @@ def read_shard(
         for batch in file.iter_batches(batch_size=batch_size, columns=["patch_id", *bands]):
             planes = [batch[band].flatten().to_numpy().reshape(-1, SIZE, SIZE) for band in bands]
             yield batch["patch_id"].to_pylist(), np.stack(planes, axis=1)
+
+
+def read_patches(path: Path, wanted: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
+    """Reads single patches of a shard: only the row groups that hold one of them.
+
+    Returns:
+        patch_id -> pixels in dB, shape (bands, 120, 120), for those of ``wanted`` that the shard holds.
+    """
+    found: dict[str, npt.NDArray[np.float32]] = {}
+    with parquet(path) as file:
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, columns=["patch_id"])["patch_id"].to_pylist()
+            rows = [row for row, patch_id in enumerate(ids) if patch_id in wanted]
+            if rows:
+                table = file.read_row_group(group, columns=list(BANDS)).take(rows)
+                planes = [table[b].combine_chunks().flatten().to_numpy().reshape(-1, SIZE, SIZE) for b in BANDS]
+                found |= dict(zip((ids[row] for row in rows), np.stack(planes, axis=1), strict=True))
+    return found

@@ -8,6 +8,7 @@ from earthprobe.errors import UserError
 
 PLACES = {
     "tables/": "the tables above as CSV and Markdown",
+    "figures/": "the figures as PNG and PDF, each with its numbers in a CSV of the same name",
     "probes/": "scores, metrics and model of each probe: <features>/<labels>/<probe>/",
     "features/": "embeddings: one Parquet file a feature set",
     "index.parquet": "patches, splits and labels",

@@ -21,6 +21,7 @@ import rasterio
 from rasterio.crs import CRS
 from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter
+from scipy.spatial import cKDTree
 
 from earthprobe.errors import UserError
 from earthprobe.files import write_text
@@ -235,9 +236,11 @@ def _field(rng: np.random.Generator, length: float) -> Field:
 
 
 def _parcels(rng: np.random.Generator, length: float) -> Field:
-    """A field of mean 0 and deviation 1 that is constant within parcels about ``length`` pixels wide."""
-    levels = np.round(3 * _field(rng, length)).astype(np.intp)
-    steps: Field = rng.standard_normal(int(np.ptp(levels)) + 1)[levels - levels.min()]
+    """A field of mean 0 and deviation 1 that is constant within parcels about twice ``length`` pixels wide."""
+    centres = rng.uniform(0, SIZE, size=(max(4, round((SIZE / (2 * length)) ** 2)), 2))
+    rows, columns = np.mgrid[:SIZE, :SIZE]
+    _, parcel = cKDTree(centres).query(np.stack([rows.ravel(), columns.ravel()], axis=1))
+    steps: Field = rng.standard_normal(len(centres))[parcel].reshape(SIZE, SIZE)
     steps -= steps.mean()
     steps /= max(steps.std(), 1e-6)
     return steps

@@ -1,4 +1,4 @@
-"""What is read in the end: tables, and the configuration that they come from."""
+"""What is read in the end: tables, the figures of the probes, and the configuration that they come from."""
 
 
 rule table:
@@ -8,7 +8,12 @@ rule table:
         metrics=expand("<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=FEATURES, probe=PROBES),
         published=in_repository("resources/published_results.csv"),
     output:
-        csv=ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
+        csv=report(
+            ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
+            caption="../report/table_csv.rst",
+            category="Tables",
+            labels={"table": "classification", "classes": "{labels}"},
+        ),
         md=ensure("<results>/tables/classification_{labels}.md", non_empty=True),
     log:
         "<logs>/table/{labels}.log",
@@ -25,12 +30,102 @@ rule table:
         " --log {log}"
 
 
+rule figure_f2_per_class:
+    """F2 of each class, probes side by side."""
+    input:
+        package("figures/__init__", "figures/f2_per_class", "figures/style", "files", "errors"),
+        per_class=expand("<results>/probes/{{features}}/{{labels}}/{probe}/per_class.csv", probe=PROBES),
+    output:
+        png=report(
+            "<results>/figures/f2_per_class_{features}_{labels}.png",
+            caption="../report/f2_per_class.rst",
+            category="Probes",
+            labels={"figure": "F2 per class", "features": "{features}", "classes": "{labels}", "probe": "all"},
+        ),
+        pdf="<results>/figures/f2_per_class_{features}_{labels}.pdf",
+        csv="<results>/figures/f2_per_class_{features}_{labels}.csv",
+    log:
+        "<logs>/figure_f2_per_class/{features}/{labels}.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        probes=list(PROBES),
+    shell:
+        "earthprobe figure-f2-per-class --csv {output.csv} --probes {params.probes} --per-class {input.per_class}"
+        " --images {output.png} {output.pdf} --log {log}"
+
+
+rule figure_confusion:
+    """One 2x2 confusion matrix a class."""
+    input:
+        package("figures/__init__", "figures/confusion", "figures/style", "files", "errors"),
+        per_class="<results>/probes/{features}/{labels}/{probe}/per_class.csv",
+    output:
+        png=report(
+            "<results>/figures/confusion_{features}_{labels}_{probe}.png",
+            caption="../report/confusion.rst",
+            category="Probes",
+            labels={"figure": "confusion", "features": "{features}", "classes": "{labels}", "probe": "{probe}"},
+        ),
+        pdf="<results>/figures/confusion_{features}_{labels}_{probe}.pdf",
+        csv="<results>/figures/confusion_{features}_{labels}_{probe}.csv",
+    log:
+        "<logs>/figure_confusion/{features}/{labels}/{probe}.log",
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe figure-confusion --csv {output.csv} --probe {wildcards.probe} --per-class {input.per_class}"
+        " --images {output.png} {output.pdf} --log {log}"
+
+
+rule figure_gallery:
+    """The test patches of each class that a probe scored best and worst."""
+    input:
+        package(
+            "figures/__init__",
+            "figures/gallery",
+            "figures/style",
+            "describe",
+            "shard",
+            "tiff",
+            "pixel_sums",
+            "files",
+            "errors",
+        ),
+        scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
+        shards=expand("<results>/shards/{shard}.parquet", shard=SHARDS),
+    output:
+        png=report(
+            "<results>/figures/gallery_{features}_{labels}_{probe}.png",
+            caption="../report/gallery.rst",
+            category="Probes",
+            labels={"figure": "gallery", "features": "{features}", "classes": "{labels}", "probe": "{probe}"},
+        ),
+        csv="<results>/figures/gallery_{features}_{labels}_{probe}.csv",
+    log:
+        "<logs>/figure_gallery/{features}/{labels}/{probe}.log",
+    benchmark:
+        "<benchmarks>/figure_gallery/{features}/{labels}/{probe}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        threshold=CONFIG["threshold"],
+    shell:
+        "earthprobe figure-gallery --csv {output.csv} --probe {wildcards.probe} --scores {input.scores}"
+        " --threshold {params.threshold} --shards {input.shards} --images {output.png} --log {log}"
+
+
 rule config:
     """The configuration with every default, beside the results that it made."""
     input:
         package("files", "errors"),
     output:
-        ensure("<results>/config.yaml", non_empty=True),
+        report(
+            ensure("<results>/config.yaml", non_empty=True),
+            caption="../report/config.rst",
+            category="Configuration",
+            labels={"file": "resolved configuration"},
+        ),
     log:
         "<logs>/config.log",
     conda:
@@ -51,4 +146,21 @@ rule tables:
     input:
         expand("<results>/tables/classification_{labels}.csv", labels=LABEL_SETS),
         "<results>/rejected.csv",
+        "<results>/config.yaml",
+
+
+rule figures:
+    """All figures."""
+    input:
+        expand("<results>/figures/class_distribution_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/label_correlation_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/umap_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
+        expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
+        expand(
+            "<results>/figures/{kind}_{features}_{labels}_{probe}.png",
+            kind=("confusion", "gallery"),
+            features=FEATURES,
+            labels=LABEL_SETS,
+            probe=PROBES,
+        ),
         "<results>/config.yaml",

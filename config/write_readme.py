@@ -1,0 +1,76 @@
+"""Writes config/README.md from the schema: write_readme.py (or `make docs`)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+REPOSITORY = Path(__file__).parents[1]
+SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
+INTRODUCTION = """\
+<!-- Made by `make docs` from workflow/schemas/config.schema.yaml. -->
+# Configuration
+
+`config.yaml` is the demo. `snakemake --configfile FILE` **replaces** it: no key of the demo leaks into your run.
+(`--config threshold=0.4` changes one plain value of either.) The configuration that a run resolved to, every default
+filled in, lies beside its results in `results/<archive>/config.yaml`.
+
+An unknown key, class, band, model or probe, and a path that does not exist, stop the run with one line before any job
+starts. Adding a feature set or a probe adds its rows to the tables and its figures, and runs nothing else again.
+"""
+
+
+def sections(schema: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+    """Each key of the top level: its name, its description, and the tables of keys below it."""
+    defs = schema["$defs"]
+
+    def resolve(part: dict[str, Any]) -> dict[str, Any]:
+        return defs[part["$ref"].removeprefix("#/$defs/")] | part if "$ref" in part else part
+
+    for name, part in schema["properties"].items():
+        below = resolve(part)
+        below = resolve(below["additionalProperties"]) if isinstance(below.get("additionalProperties"), dict) else below
+        choices = [resolve(choice) for choice in below["oneOf"]] if "oneOf" in below else [below]
+        yield name, part, [choice | {"resolve": resolve} for choice in choices if "properties" in choice]
+
+
+def value(part: dict[str, Any]) -> str:
+    """A default, as it would stand in YAML."""
+    return f"`{yaml.safe_dump(part['default'], default_flow_style=True).splitlines()[0]}`" if "default" in part else ""
+
+
+def allowed(part: dict[str, Any]) -> str:
+    """What a key takes, in a word or two."""
+    if "enum" in part:
+        return ", ".join(f"`{choice}`" for choice in part["enum"])
+    if part.get("type") == "array":
+        inner = allowed(part["items"])
+        return f"list of {inner}"
+    kinds = part["type"] if isinstance(part.get("type"), list) else [part.get("type", "")]
+    return " or ".join(kinds)
+
+
+def main() -> str:
+    """The whole page."""
+    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
+    lines = [INTRODUCTION]
+    for name, part, choices in sections(schema):
+        default = f" Default: {value(part)}." if "default" in part and not choices else ""
+        lines += [f"## {name}\n", f"{part['description'].strip()}{default}\n"]
+        for choice in choices:
+            keys = {key: choice["resolve"](below) for key, below in choice["properties"].items()}
+            kind = keys.get("kind", {})
+            if kind:
+                lines += [f"### kind: {kind['const']}\n", f"{kind['description']}\n"]
+            lines += ["key | takes | default | meaning", "--- | --- | --- | ---"]
+            for key, below in keys.items():
+                if key != "kind":
+                    meaning = " ".join(below["description"].split())
+                    lines.append(f"`{key}` | {allowed(below)} | {value(below)} | {meaning}")
+            lines.append("")
+    return "\n".join(lines).rstrip() + "\n"
+
+
+if __name__ == "__main__":
+    (REPOSITORY / "config/README.md").write_text(main(), encoding="utf-8")

@@ -1,0 +1,59 @@
+"""figure_f2_per_class: F2 of each class, probes side by side (figure 4 of the reference study)."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from earthprobe.figures.style import SERIES, new_figure, note, save, short
+from earthprobe.files import write_csv
+
+COLUMNS = ("class", "name", "support", "probe", "f2", "data", "weights")
+
+
+def gather(probes: Sequence[str], per_class: Sequence[Path], output: Path) -> None:
+    """Writes the F2 of each class and probe, classes by falling support.
+
+    Args:
+        probes: the name of each probe.
+        per_class: its ``per_class.csv``.
+        output: the CSV.
+    """
+    tables = [pl.read_csv(p).with_columns(probe=pl.lit(n)) for n, p in zip(probes, per_class, strict=True)]
+    table = pl.concat(tables).with_columns(pl.col("probe").cast(pl.Enum(list(dict.fromkeys(probes)))))
+    table = table.sort(["support", "class", "probe"], descending=[True, False, False])
+    write_csv(output, COLUMNS, table.select(COLUMNS).rows())
+
+
+def draw(csv: Path, outputs: Sequence[Path]) -> None:
+    """Draws one dot a probe on each class's line, with the class's support beside its name.
+
+    Args:
+        csv: what :func:`gather` wrote.
+        outputs: image files.
+    """
+    table = pl.read_csv(csv)
+    probes = table["probe"].unique(maintain_order=True).to_list()
+    classes = table.unique("class", maintain_order=True)
+    places = np.arange(len(classes))
+    figure = new_figure(0.9 + 0.17 * len(classes))
+    axes = figure.subplots()
+    values = {p: table.filter(pl.col("probe") == p)["f2"].to_numpy() for p in probes}
+    stacked = np.stack(list(values.values()))
+    axes.hlines(places, stacked.min(axis=0), stacked.max(axis=0), color="#CCCCCC", linewidth=1.5, zorder=1)
+    markers = "os^Dv<>P"
+    for number, (probe, f2) in enumerate(values.items()):
+        colour, marker = SERIES[number % len(SERIES)], markers[number % len(markers)]
+        axes.scatter(f2, places, s=18, color=colour, marker=marker, label=probe, zorder=2, linewidths=0)
+    labels = [f"{short(n, 48)}  ({s:,})" for n, s in zip(classes["name"], classes["support"], strict=True)]
+    axes.set_yticks(places, labels)
+    axes.set_ylim(len(places) - 0.4, -0.6)
+    axes.set_xlim(-0.02, 1)
+    axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("F2 on the test split (support in brackets)")
+    axes.legend(loc="lower right", handletextpad=0.2)
+    note(figure, table["data"][0], table["weights"][0])
+    save(figure, outputs)

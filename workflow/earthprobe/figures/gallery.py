@@ -1,0 +1,106 @@
+"""figure_gallery: for each class, the test patches that a probe scored best and worst, as quick-looks."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+
+from earthprobe.describe import describe_data, describe_weights
+from earthprobe.figures.style import new_figure, note, save, short
+from earthprobe.files import read_metadata, write_csv
+from earthprobe.shard import read_patches
+
+EACH = 3  # quick-looks of either kind
+COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predicted", "data", "weights")
+
+# dB that become black and full colour: VV red, VH green, VV-VH blue.
+RANGES = ((-22.0, -3.0), (-29.0, -10.0), (1.0, 13.0))
+
+
+def gather(scores: Path, threshold: float, output: Path) -> None:
+    """Writes which patches are shown: of those that have the class, the highest and the lowest scores.
+
+    Args:
+        scores: a probe's ``scores.parquet``.
+        threshold: a class is predicted where its score is above this.
+        output: CSV, classes as indices joined by spaces.
+    """
+    source = read_metadata(scores)
+    origin = (describe_data(source["features"]), describe_weights(source["features"]))
+    table = pl.read_parquet(scores).filter(pl.col("split") == "test")
+    values, targets = table["scores"].to_numpy(), table["targets"].to_numpy()
+    ids = table["patch_id"].to_list()
+    rows: list[tuple[object, ...]] = []
+    for number, name in enumerate(source["classes"]):
+        members = np.flatnonzero(targets[:, number])
+        order = members[np.argsort(-values[members, number], kind="stable")]
+        best = order[:EACH]
+        # Few members are not shown twice.
+        worst = order[len(best) :][::-1][:EACH]
+        for kind, chosen in (("best", best), ("worst", worst)):
+            for rank, row in enumerate(chosen, start=1):
+                masks = (targets[row], values[row] > threshold)
+                true, predicted = (" ".join(map(str, np.flatnonzero(mask))) for mask in masks)
+                score = f"{values[row, number]:.4f}"
+                rows.append((number, name, kind, rank, ids[row], score, true, predicted, *origin))
+    write_csv(output, COLUMNS, rows)
+
+
+def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: Sequence[Path]) -> None:
+    """Draws a row a class, best patches on the left and worst on the right.
+
+    Args:
+        csv: what :func:`gather` wrote.
+        scores: a probe's ``scores.parquet``, for the names of all classes, also of those that the test split lacks.
+        probe: the probe's name, for the note.
+        shards: all shards, for the pixels.
+        outputs: image files.
+    """
+    table = pl.read_csv(csv, schema_overrides={"true": pl.String, "predicted": pl.String})
+    classes = read_metadata(scores)["classes"]
+    wanted = set(table["patch_id"])
+    looks = {p: quick_look(v) for path in shards for p, v in read_patches(path, wanted).items()}
+    rows = {number: table.filter(pl.col("class") == number) for number in range(len(classes))}
+    step = 1.52  # of a row, in widths of a quick-look
+    figure = new_figure(0.5 + 1.13 * step * len(classes) * 0.94)
+    axes = figure.subplots()
+    for number, name in enumerate(classes):
+        top = number * step
+        here = rows[number]
+        missing = "" if len(here) else " – no patch of the test split has it"
+        axes.text(0, top - 0.04, f"{number}  {short(name, 70)}{missing}", fontsize=7.5, weight="bold", va="bottom")
+        for row in here.iter_rows(named=True):
+            _place(axes, row, top, looks)
+    axes.text(1.5, -0.32, "best: has the class, highest score", ha="center", fontsize=8)
+    axes.text(4.7, -0.32, "worst: has the class, lowest score", ha="center", fontsize=8)
+    axes.set_xlim(0, 6.2)
+    axes.set_ylim(len(classes) * step - 0.1, -0.45)
+    axes.set_aspect("equal")
+    axes.set_axis_off()
+    data, weights = (table["data"][0], table["weights"][0]) if len(table) else ("", "")
+    note(figure, f"{probe}, test split; red VV, green VH, blue VV-VH; numbers are classes", data, weights)
+    save(figure, outputs)
+
+
+def _place(axes: object, row: Mapping[str, object], top: float, looks: Mapping[str, npt.NDArray[np.uint8]]) -> None:
+    left = int(str(row["rank"])) - 1 + (3.2 if row["kind"] == "worst" else 0)
+    extent = (left + 0.02, left + 0.98, top + 0.96, top)
+    axes.imshow(looks[str(row["patch_id"])], extent=extent, interpolation="nearest", aspect="auto")  # type: ignore[attr-defined]
+    text = f"{row['score']}\nhas {row['true']}\ngets {row['predicted'] or 'none'}"
+    axes.text(left + 0.02, top + 0.98, text, fontsize=5.6, va="top", linespacing=1.15)  # type: ignore[attr-defined]
+
+
+def quick_look(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
+    """A false-colour image of a patch.
+
+    Args:
+        pixels: VV and VH in dB, shape (2, 120, 120).
+
+    Returns:
+        Red VV, green VH, blue VV-VH, shape (120, 120, 3).
+    """
+    bands = (pixels[0], pixels[1], pixels[0] - pixels[1])
+    scaled = [np.clip((b - low) / (high - low), 0, 1) for b, (low, high) in zip(bands, RANGES, strict=True)]
+    return (255 * np.stack(scaled, axis=-1)).astype(np.uint8)

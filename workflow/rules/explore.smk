@@ -1,0 +1,116 @@
+"""What an archive and its embeddings look like."""
+
+
+rule explore:
+    """How often classes occur, and which occur together."""
+    input:
+        package("explore", "describe", "layout", "files", "errors"),
+        index="<results>/index.parquet",
+    output:
+        distribution=ensure("<results>/figures/class_distribution_{labels}.csv", non_empty=True),
+        correlation=ensure("<results>/figures/label_correlation_{labels}.csv", non_empty=True),
+    log:
+        "<logs>/explore/{labels}.log",
+    benchmark:
+        "<benchmarks>/explore/{labels}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe explore --index {input.index} --label-set {wildcards.labels}"
+        " --distribution {output.distribution} --correlation {output.correlation} --log {log}"
+
+
+rule figure_class_distribution:
+    """Patches of each class."""
+    input:
+        package("figures/__init__", "figures/class_distribution", "figures/style", "files", "errors"),
+        csv="<results>/figures/class_distribution_{labels}.csv",
+    output:
+        png=report(
+            "<results>/figures/class_distribution_{labels}.png",
+            caption="../report/class_distribution.rst",
+            category="Archive",
+            labels={"figure": "class distribution", "classes": "{labels}"},
+        ),
+        pdf="<results>/figures/class_distribution_{labels}.pdf",
+    log:
+        "<logs>/figure_class_distribution/{labels}.log",
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe figure-class-distribution --csv {input.csv} --images {output} --log {log}"
+
+
+rule figure_label_correlation:
+    """Which classes occur together."""
+    input:
+        package("figures/__init__", "figures/label_correlation", "figures/style", "files", "errors"),
+        csv="<results>/figures/label_correlation_{labels}.csv",
+    output:
+        png=report(
+            "<results>/figures/label_correlation_{labels}.png",
+            caption="../report/label_correlation.rst",
+            category="Archive",
+            labels={"figure": "label correlation", "classes": "{labels}"},
+        ),
+        pdf="<results>/figures/label_correlation_{labels}.pdf",
+    log:
+        "<logs>/figure_label_correlation/{labels}.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        order=CONFIG["figures"]["correlation_order"],
+    shell:
+        "earthprobe figure-label-correlation --csv {input.csv} --order {params.order} --images {output} --log {log}"
+
+
+rule umap:
+    """Embeddings in two dimensions: once for all label sets, since umap-learn compiles itself in each process."""
+    input:
+        package("umap", "describe", "files", "errors"),
+        features="<results>/features/{features}.parquet",
+        index="<results>/index.parquet",
+    output:
+        ensure("<results>/umap/{features}.parquet", non_empty=True),
+    log:
+        "<logs>/umap/{features}.log",
+    benchmark:
+        "<benchmarks>/umap/{features}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    threads: 1 if CONFIG["umap"]["seed"] is not None else 16
+    params:
+        sample=CONFIG["umap"]["sample"],
+        neighbors=CONFIG["umap"]["neighbors"],
+        min_distance=CONFIG["umap"]["min_distance"],
+        seed="" if CONFIG["umap"]["seed"] is None else f"--seed {CONFIG['umap']['seed']}",
+    shell:
+        "earthprobe umap --features {input.features} --index {input.index} --sample {params.sample}"
+        " --neighbors {params.neighbors} --min-distance {params.min_distance} {params.seed} --threads {threads}"
+        " --output {output} --log {log}"
+
+
+rule figure_umap:
+    """The embeddings, one panel a class."""
+    input:
+        package("figures/__init__", "figures/umap", "figures/style", "files", "errors"),
+        coordinates="<results>/umap/{features}.parquet",
+        index="<results>/index.parquet",
+    output:
+        png=report(
+            "<results>/figures/umap_{features}_{labels}.png",
+            caption="../report/umap.rst",
+            category="Embeddings",
+            labels={"figure": "UMAP", "features": "{features}", "classes": "{labels}"},
+        ),
+        pdf="<results>/figures/umap_{features}_{labels}.pdf",
+        csv="<results>/figures/umap_{features}_{labels}.csv",
+    log:
+        "<logs>/figure_umap/{features}/{labels}.log",
+    benchmark:
+        "<benchmarks>/figure_umap/{features}/{labels}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe figure-umap --csv {output.csv} --coordinates {input.coordinates} --index {input.index}"
+        " --label-set {wildcards.labels} --images {output.png} {output.pdf} --log {log}"
