@@ -28,7 +28,7 @@ def run(folder: Path, label_set: int = 19, **options: Any) -> tuple[list[dict[st
         ("dofa", "linear", metrics(folder / "a.json", 0.123, **options)),
         ("dofa", "mlp", metrics(folder / "b.json", 0.456, **options)),
     ]
-    write_table(files, PUBLISHED, label_set, folder / "t.csv", folder / "t.md")
+    write_table(files, PUBLISHED, label_set, folder / "t.csv", folder / "t.md", folder / "t.html")
     with (folder / "t.csv").open(newline="") as stream:
         return list(csv.DictReader(stream)), (folder / "t.md").read_text()
 
@@ -95,6 +95,18 @@ def test_real_data_and_weights_carry_no_warning(tmp_path: Path):
     assert "imulated" not in text
     assert "never trained" not in text
     assert rows[0]["weights"] == "DOFA_MAE"
+
+
+def test_html_holds_the_same_table(tmp_path: Path):
+    _, text = run(tmp_path)
+    html = (tmp_path / "t.html").read_text()
+    assert "<strong>Random weights: the model was never trained.</strong>" in html
+    assert html.count("<tr") == sum(line.startswith("|") for line in text.splitlines()) - 1
+    assert html.count("<tr class=published>") == 15
+    assert "<td>12.3</td><td>13.3</td><td>0.143</td>" in html
+    assert "Sumbul &amp; Demir" not in html
+    run(tmp_path, 43)
+    assert "Sumbul &amp; Demir" in (tmp_path / "t.html").read_text()
 
 
 def test_show(tmp_path: Path):

@@ -21,7 +21,7 @@ def html(clone: Clone) -> Path:
 
 def test_it_is_one_file_with_tables_figures_and_configuration(clone: Clone, html: Path):
     text = html.read_text()
-    for name in ("classification_19.csv", "umap_dofa_43.png", "confusion_dofa_19_mlp.png", "config.yaml"):
+    for name in ("classification_19.html", "umap_dofa_43.png", "confusion_dofa_19_mlp.png", "config.yaml"):
         assert name in text
     for words in ("Tables", "Archive", "Embeddings", "Probes", "Configuration"):
         assert words in text

@@ -11,6 +11,10 @@ import pytest
 from tests.workflow.conftest import FEATURES, TINY, Clone
 
 TABLES = {"table": 2}
+ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
+ALL_PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, "figure_gallery": 6}
+UMAP = {"umap": 1, "figure_umap": 2}
+LABELS = {"figure_class_distribution": 2, "figure_label_correlation": 2}
 
 
 def changed(path: str, value: Any) -> dict[str, Any]:
@@ -40,18 +44,18 @@ def test_a_moved_clone_runs_nothing(clone: Clone):
 
 def test_a_probes_parameter(clone: Clone):
     jobs = clone.planned(config=changed("probes.mlp.hidden", [4]))
-    assert jobs == {"train_mlp": 2, "evaluate": 2, **TABLES, "config": 1}
+    assert jobs == {"train_mlp": 2, "evaluate": 2, **TABLES, **ONE_PROBE, "config": 1}
 
 
 def test_a_new_probe(clone: Clone):
     jobs = clone.planned(config=changed("probes.linear2", {"kind": "linear"}))
-    assert jobs == {"train_linear": 2, "evaluate": 2, **TABLES, "config": 1}
+    assert jobs == {"train_linear": 2, "evaluate": 2, **TABLES, **ONE_PROBE, "config": 1}
 
 
 def test_a_new_feature_set(clone: Clone):
     jobs = clone.planned(config=changed("features.other", {**FEATURES, "wavelengths": [5.405, 5.405]}))
     new = {"embed_weights": 1, "embed": 3, "merge": 1, "train_random_forest": 2, "train_linear": 2, "train_mlp": 2}
-    assert jobs == {**new, "evaluate": 6, **TABLES, "config": 1}
+    assert jobs == {**new, "evaluate": 6, **TABLES, **ALL_PROBES, **UMAP, "config": 1}
 
 
 def test_a_label_set_removed_and_brought_back(clone: Clone):
@@ -60,7 +64,7 @@ def test_a_label_set_removed_and_brought_back(clone: Clone):
 
 
 def test_the_threshold(clone: Clone):
-    assert clone.planned(config=changed("threshold", 0.4)) == {"evaluate": 6, **TABLES, "config": 1}
+    assert clone.planned(config=changed("threshold", 0.4)) == {"evaluate": 6, **TABLES, **ALL_PROBES, "config": 1}
 
 
 def test_the_order_of_keys(clone: Clone):
@@ -100,19 +104,25 @@ def module(clone: Clone) -> Iterator[Any]:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-TRAIN = {"train_random_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **TABLES}
+TRAIN = {"train_random_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **TABLES, **ALL_PROBES}
 
 
 @pytest.mark.parametrize(
     ("name", "jobs"),
     [
         ("table", TABLES),
-        ("evaluate", {"evaluate": 6, **TABLES}),
-        ("probes/mlp", {"train_mlp": 2, "evaluate": 2, **TABLES}),
+        ("figures/confusion", {"figure_confusion": 6}),
+        ("figures/label_correlation", {"figure_label_correlation": 2}),
+        ("figures/umap", {"figure_umap": 2}),
+        ("figures/style", {**LABELS, "figure_umap": 2, **ALL_PROBES}),
+        ("explore", {"explore": 2, **LABELS}),
+        ("umap", UMAP),
+        ("evaluate", {"evaluate": 6, **TABLES, "figure_f2_per_class": 2, "figure_confusion": 6}),
+        ("probes/mlp", {"train_mlp": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
         ("probes/train", TRAIN),
-        ("merge", {"merge": 1, **TRAIN}),
-        ("embed", {"embed": 3, "merge": 1, **TRAIN}),
-        ("index", {"index": 1, "rejected": 1, **TRAIN}),
+        ("merge", {"merge": 1, **TRAIN, **UMAP}),
+        ("embed", {"embed": 3, "merge": 1, **TRAIN, **UMAP}),
+        ("index", {"index": 1, "rejected": 1, **TRAIN, **UMAP, "explore": 2, **LABELS}),
         ("config", {}),
         ("cli", {}),
     ],

@@ -156,6 +156,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--label-set", type=int, required=True, choices=[19, 43])
     p.add_argument("--csv", type=Path, required=True)
     p.add_argument("--md", type=Path, required=True)
+    p.add_argument("--html", type=Path, required=True)
 
     p = step("explore", "count classes and correlate them")
     p.add_argument("--index", type=Path, required=True)
@@ -279,7 +280,7 @@ def _run(o: argparse.Namespace) -> None:
             from earthprobe.table import write_table
 
             metrics = list(zip(o.features, o.probes, o.metrics, strict=True))
-            write_table(metrics, o.published, o.label_set, o.csv, o.md)
+            write_table(metrics, o.published, o.label_set, o.csv, o.md, o.html)
         case "explore":
             from earthprobe.explore import explore
 

@@ -2,7 +2,9 @@
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +33,9 @@ def write_table(
     label_set: int,
     csv_output: Path,
     md_output: Path,
+    html_output: Path,
 ) -> None:
-    """Writes the table of a label set as CSV (fractions) and Markdown (percent, as in the study).
+    """Writes the table of a label set as CSV (fractions), Markdown and HTML (percent, as in the study).
 
     Args:
         metrics: feature set, probe and its ``metrics.json``, in the order of the rows.
@@ -41,6 +44,7 @@ def write_table(
         label_set: 19 or 43.
         csv_output: the table with all columns.
         md_output: the table to read, with what one must know about it.
+        html_output: the same for the report.
     """
     results = [(features, probe, json.loads(path.read_text(encoding="utf-8"))) for features, probe, path in metrics]
     ours = [_own_row(features, probe, result) for features, probe, result in results]
@@ -52,7 +56,20 @@ def write_table(
         ]
     rows = [[row.get(column, "") for column in COLUMNS] for row in (*ours, *theirs)]
     write_csv(csv_output, COLUMNS, rows)
-    write_text(md_output, _markdown(label_set, ours, theirs, [result for _, _, result in results]))
+    title, notes = f"Classification, {label_set} classes", _notes(label_set, ours, results[0][2])
+    heading = ["features", "probe", *METRICS.values(), "source"]
+    body = [
+        [
+            f"{row['features']}, {row[aside]}",
+            row["probe"],
+            *(_figure(name, row[name]) for name in METRICS),
+            row["source"],
+        ]
+        for aside, group in (("weights", ours), ("data", theirs))
+        for row in group
+    ]
+    write_text(md_output, "\n\n".join([f"# {title}", *notes, _grid(heading, body)]) + "\n")
+    write_text(html_output, _page(title, notes, heading, body, len(ours)))
 
 
 def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,35 +85,20 @@ def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, 
     }
 
 
-def _markdown(
-    label_set: int, ours: list[dict[str, Any]], theirs: list[dict[str, Any]], results: list[dict[str, Any]]
-) -> str:
-    first = results[0]
-    source, test = first["features"], first["test"]
-    notes = [
-        f"Test split of {ours[0]['data']}: {test['patches']} patches; trained on {first['patches']['train']};"
-        f" a class is predicted where its score is above {first['threshold']:g}.",
+def _notes(label_set: int, ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
+    source, test = result["features"], result["test"]
+    notes = []
+    if any(row["weights"].startswith("random") for row in ours):
+        notes.append("**Random weights: the model was never trained.**")
+    if source["simulated"]:
+        notes.append("**Simulated archive: these figures show that the workflow runs, nothing else.**")
+    return [
+        *notes,
+        f"Test split of {ours[0]['data']}: {test['patches']} patches; trained on {result['patches']['train']};"
+        f" a class is predicted where its score is above {result['threshold']:g}.",
         f"{test['classes_without_positive']} of the {label_set} classes have no positive in the test split;"
         " they score 0 and count in the macro averages.",
     ]
-    if source["simulated"]:
-        notes.insert(0, "**Simulated archive: these figures show that the workflow runs, nothing else.**")
-    if any(row["weights"].startswith("random") for row in ours):
-        notes.insert(0, "**Random weights: the model was never trained.**")
-    heading = ["features", "probe", *METRICS.values(), "source"]
-    body = [
-        [row["features"], row["probe"], *(_figure(name, row[name]) for name in METRICS), row["source"]]
-        for row in (*_with_weights(ours), *_with_data(theirs))
-    ]
-    return f"# Classification, {label_set} classes\n\n" + "\n\n".join([*notes, _grid(heading, body)]) + "\n"
-
-
-def _with_weights(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "features": f"{row['features']}, {row['weights']}"} for row in rows]
-
-
-def _with_data(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
-    return [{**row, "features": f"{row['features']}, {row['data']}"} for row in rows]
 
 
 def _figure(name: str, value: object) -> str:
@@ -118,3 +120,22 @@ def _grid(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 
     rule = "|".join("-" * (w + 1) + ":" if i in numeric else "-" * (w + 2) for i, w in enumerate(widths))
     return "\n".join([line(heading), f"|{rule}|", *(line(row) for row in body)])
+
+
+STYLE = """
+body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
+th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
+td:nth-child(n+3):nth-child(-n+11) { text-align: right; } tr.published { color: #666; }
+"""
+
+
+def _page(title: str, notes: Sequence[str], heading: Sequence[str], body: Sequence[Sequence[str]], ours: int) -> str:
+    def row(tag: str, cells: Sequence[str]) -> str:
+        return "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
+
+    strong = re.compile(r"[*]{2}(.*?)[*]{2}")
+    lines = ["<p>" + strong.sub(r"<strong>\1</strong>", escape(note)) + "</p>" for note in notes]
+    lines += ["<table>", f"<tr>{row('th', heading)}</tr>"]
+    lines += [f"<tr{'' if i < ours else ' class=published'}>{row('td', cells)}</tr>" for i, cells in enumerate(body)]
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return "\n".join([f"<!doctype html><html>{head}<body><h1>{escape(title)}</h1>", *lines, "</table></body></html>\n"])

@@ -8,13 +8,14 @@ rule table:
         metrics=expand("<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=FEATURES, probe=PROBES),
         published=in_repository("resources/published_results.csv"),
     output:
-        csv=report(
-            ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
-            caption="../report/table_csv.rst",
+        csv=ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
+        md=ensure("<results>/tables/classification_{labels}.md", non_empty=True),
+        html=report(
+            ensure("<results>/tables/classification_{labels}.html", non_empty=True),
+            caption="../report/table.rst",
             category="Tables",
             labels={"table": "classification", "classes": "{labels}"},
         ),
-        md=ensure("<results>/tables/classification_{labels}.md", non_empty=True),
     log:
         "<logs>/table/{labels}.log",
     benchmark:
@@ -27,7 +28,7 @@ rule table:
     shell:
         "earthprobe table --metrics {input.metrics} --features {params.features} --probes {params.probes}"
         " --published {input.published} --label-set {wildcards.labels} --csv {output.csv} --md {output.md}"
-        " --log {log}"
+        " --html {output.html} --log {log}"
 
 
 rule figure_f2_per_class:

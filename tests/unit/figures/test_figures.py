@@ -28,9 +28,9 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[Figure]:
     figures: list[Figure] = []
     write = style.save
 
-    def save(figure: Figure, outputs: Any) -> None:
+    def save(figure: Figure, outputs: Any, **options: Any) -> None:
         figures.append(figure)
-        write(figure, outputs)
+        write(figure, outputs, **options)
 
     for module in (class_distribution, label_correlation, f2_per_class, confusion, umap, gallery):
         monkeypatch.setattr(module, "save", save)

@@ -81,7 +81,7 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
     axes.set_axis_off()
     data, weights = (table["data"][0], table["weights"][0]) if len(table) else ("", "")
     note(figure, f"{probe}, test split; red VV, green VH, blue VV-VH; numbers are classes", data, weights)
-    save(figure, outputs)
+    save(figure, outputs, dpi=110)  # about one pixel of the patch for one of the picture
 
 
 def _place(axes: object, row: Mapping[str, object], top: float, looks: Mapping[str, npt.NDArray[np.uint8]]) -> None:

@@ -40,7 +40,6 @@ mpl.rcParams.update(
         "axes.spines.right": False,
         "axes.linewidth": 0.6,
         "pdf.fonttype": 42,  # text in a PDF stays text
-        "savefig.dpi": 200,
     }
 )
 
@@ -58,13 +57,13 @@ def note(figure: Figure, *parts: str) -> None:
     figure.supxlabel(text, fontsize=6.5, color="#555555", x=0.01, ha="left")
 
 
-def save(figure: Figure, outputs: Sequence[Path]) -> None:
+def save(figure: Figure, outputs: Sequence[Path], dpi: int = 200) -> None:
     """Writes the figure once for each output, in the format of its ending."""
     for output in outputs:
         with replacing(output) as part, part.open("wb") as stream:
             # No date, so that the same data give the same file.
             metadata = {"CreationDate": None} if output.suffix == ".pdf" else None
-            figure.savefig(stream, format=output.suffix[1:], metadata=metadata)
+            figure.savefig(stream, format=output.suffix[1:], metadata=metadata, dpi=dpi)
 
 
 def short(name: str, width: int = 34) -> str:
