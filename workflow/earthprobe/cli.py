@@ -5,7 +5,8 @@ import json
 import logging
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
 
 from earthprobe import __version__
@@ -53,6 +54,16 @@ def _log_handler(path: Path | None) -> logging.Handler:
         return logging.StreamHandler()
     path.parent.mkdir(parents=True, exist_ok=True)
     return logging.FileHandler(path, mode="w", encoding="utf-8")
+
+
+@contextmanager
+def _printed_to(path: Path | None) -> Iterator[None]:
+    """Sends what a library prints to the log."""
+    if path is None:
+        yield
+        return
+    with path.open("a", encoding="utf-8") as stream, redirect_stdout(stream), redirect_stderr(stream):
+        yield
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -288,16 +299,17 @@ def _run(o: argparse.Namespace) -> None:
         case "umap":
             from earthprobe.umap import write_coordinates
 
-            write_coordinates(
-                o.features,
-                o.index,
-                sample=o.sample,
-                neighbors=o.neighbors,
-                min_distance=o.min_distance,
-                seed=o.seed,
-                threads=o.threads,
-                output=o.output,
-            )
+            with _printed_to(o.log):  # umap-learn prints its progress
+                write_coordinates(
+                    o.features,
+                    o.index,
+                    sample=o.sample,
+                    neighbors=o.neighbors,
+                    min_distance=o.min_distance,
+                    seed=o.seed,
+                    threads=o.threads,
+                    output=o.output,
+                )
         case "show":
             from earthprobe.show import show
 

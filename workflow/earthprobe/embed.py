@@ -2,7 +2,6 @@
 
 import json
 import logging
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,7 +15,8 @@ import torchgeo
 from earthprobe.dofa import POOLING, DofaEncoder
 from earthprobe.embed_weights import load_model
 from earthprobe.errors import UserError
-from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
+from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
+from earthprobe.progress import Progress
 from earthprobe.shard import read_shard
 
 log = logging.getLogger(__name__)
@@ -93,7 +93,8 @@ def embed_shard(
     log.info("%s on %s in %s, %d threads", origin["model"], where, dtype, threads)
     ids: list[str] = []
     waiting: list[npt.NDArray[np.float32]] = []
-    start = time.monotonic()
+    with parquet(shard) as file:
+        progress = Progress(log, file.metadata.num_rows)
     with replacing(output) as part:
         with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
             for batch_ids, pixels in read_shard(shard, bands, BATCH[where]):
@@ -106,7 +107,7 @@ def embed_shard(
                 waiting.append(vectors)
                 if sum(map(len, waiting)) >= ROW_GROUP:
                     _write(writer, ids, waiting)
-                    log.info("%d patches, %.1f a second", len(ids), len(ids) / (time.monotonic() - start))
+                progress.add(len(batch_ids))
             _write(writer, ids, waiting)
         check_ids(part, ids)
 

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing
+from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +37,7 @@ def merge(shards: Sequence[Path], patches: Path, statistics: Path, output: Path)
     _check_alike(shards)
     expected = _expected_ids(patches, statistics)
     _allow_open_files(len(shards))
+    progress = Progress(log, len(expected))
     with ExitStack() as stack:
         files = [stack.enter_context(parquet(path)) for path in shards]
         schema = files[0].schema_arrow
@@ -50,7 +52,7 @@ def merge(shards: Sequence[Path], patches: Path, statistics: Path, output: Path)
                 ).sort_by("patch_id")
                 _check_block(block, rows["patch_id"].to_pylist())
                 writer.write_table(rows)
-                log.info("%d of %d patches", start + len(block), len(expected))
+                progress.add(len(block))
         left = [patch_id for cursor in cursors for patch_id in cursor.rest()]
         if left:
             raise UserError(f"the shards hold {left[0]} ({len(left)} surplus), which the archive does not: delete them")

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
 from earthprobe.pixel_sums import PixelSums
+from earthprobe.progress import Progress
 from earthprobe.tiff import SIZE, read_band
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
         except ValueError as error:
             return str(error)
 
+    progress = Progress(log, len(members))
     with replacing(output) as part:
         with (
             ThreadPoolExecutor(READERS) as pool,
@@ -90,7 +92,7 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
                         if split == "train":
                             sums["train"][band].add(values)
                 writer.write_table(_table(ids, pixels))
-                log.info("%d of %d patches", start + len(group), len(members))
+                progress.add(len(group))
             _check_band_order(f"shard {shard:04d} of {source['archive']}", sums["all"])
             metadata = {
                 "archive": source["archive"],

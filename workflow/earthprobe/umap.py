@@ -63,6 +63,7 @@ def write_coordinates(
             min_dist=min_distance,
             random_state=seed,
             n_jobs=threads if seed is None else 1,
+            verbose=True,  # the command line sends it to the log
             init="spectral" if len(vectors) > 10 * neighbors else "random",
         ).fit_transform(standardised(vectors))
         source = read_metadata(features)

@@ -76,7 +76,7 @@ rule index:
 rule shard:
     """The pixels of one shard's patches."""
     input:
-        package("shard", "tiff", "pixel_sums", "files", "errors"),
+        package("shard", "tiff", "pixel_sums", "progress", "files", "errors"),
         patches="<results>/patches.parquet",
         s1_folder=ROOT / S1_FOLDER,
     output:

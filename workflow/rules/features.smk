@@ -25,7 +25,7 @@ rule embed_weights:
 rule embed:
     """The embeddings of one shard's patches."""
     input:
-        package("embed", "dofa", "embed_weights", "shard", "tiff", "pixel_sums", "files", "errors"),
+        package("embed", "dofa", "embed_weights", "shard", "tiff", "pixel_sums", "progress", "files", "errors"),
         shard="<results>/shards/{shard}.parquet",
         statistics="<results>/band_statistics.json",
         weights="<results>/features/{features}/weights.safetensors",
@@ -54,7 +54,7 @@ rule embed:
 rule merge:
     """The embeddings of all shards in one file, ordered by patch: the only one that training reads."""
     input:
-        package("merge", "files", "errors"),
+        package("merge", "progress", "files", "errors"),
         shards=expand("<results>/features/{{features}}/{shard}.parquet", shard=SHARDS),
         patches="<results>/patches.parquet",
         statistics="<results>/band_statistics.json",

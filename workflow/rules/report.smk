@@ -90,6 +90,7 @@ rule figure_gallery:
             "shard",
             "tiff",
             "pixel_sums",
+            "progress",
             "files",
             "errors",
         ),

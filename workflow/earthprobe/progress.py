@@ -1,0 +1,48 @@
+"""Progress of a long step, for its log: how much is done, how fast, and how long it will take."""
+
+import logging
+import time
+
+EVERY = 10.0
+"""Seconds between two lines, so that a long step does not fill its log."""
+
+
+class Progress:
+    """Counts what is done and now and then logs it."""
+
+    def __init__(self, log: logging.Logger, total: int, unit: str = "patches") -> None:
+        """Starts the clock.
+
+        Args:
+            log: where the lines go.
+            total: how many there are to do.
+            unit: what is counted.
+        """
+        self._log, self._total, self._unit = log, total, unit
+        self._done = 0
+        self._start = self._said = time.monotonic()
+
+    def add(self, count: int) -> None:
+        """Notes that ``count`` more are done."""
+        self._done += count
+        now = time.monotonic()
+        if now - self._said >= EVERY or self._done >= self._total:
+            self._said = now
+            rate = self._done / max(now - self._start, 1e-9)
+            left = (self._total - self._done) / max(rate, 1e-9)
+            self._log.info(
+                "%s of %s %s, %.1f a second, %s left",
+                f"{self._done:,}",
+                f"{self._total:,}",
+                self._unit,
+                rate,
+                duration(left),
+            )
+
+
+def duration(seconds: float) -> str:
+    """A time to read: 40 s, 12 min, 3 h 20 min."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
