@@ -1,4 +1,5 @@
 import json
+import logging
 import subprocess
 import sys
 from pathlib import Path
@@ -72,3 +73,20 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(arguments) == 1
     assert capsys.readouterr().err == f"earthprobe index-patches: {missing}: No such file or directory\n"
     assert not (tmp_path / "p").exists()
+
+
+def test_what_a_library_prints_stands_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import earthprobe.umap
+
+    def write_coordinates(*arguments: object, **options: object) -> None:
+        logging.getLogger("earthprobe").info("before")
+        print("printed")
+        logging.getLogger("earthprobe").info("after")
+
+    monkeypatch.setattr(earthprobe.umap, "write_coordinates", write_coordinates)
+    log = tmp_path / "x.log"
+    log.write_text("of an earlier run")
+    arguments = ["umap", "--features", "x", "--index", "x", "--sample", "1", "--neighbors", "1", "--min-distance", "0"]
+    assert main([*arguments, "--output", "x", "--log", str(log)]) == 0
+    words = [line.split()[-1] for line in log.read_text().splitlines()[1:]]
+    assert sorted(words) == ["after", "before", "done", "printed"]

@@ -17,7 +17,9 @@ PUBLISHED = REPOSITORY / "resources/published_results.csv"
 def metrics(path: Path, value: float, weights: str = "random:0", simulated: bool = True) -> Path:
     test: dict[str, Any] = {name: value + i / 100 for i, name in enumerate(METRICS)}
     test |= {"patches": 100, "classes_without_positive": 3}
-    features = {"archive": "demo", "simulated": simulated, "weights": weights}
+    features = {"archive": "demo", "simulated": simulated, "weights": weights, "model": "dofa_base_patch16_224"}
+    features |= {"bands": ["VV", "VH"], "wavelengths": [3.75, 3.75], "precision": "bfloat16", "device": "cpu"}
+    features |= {"earthprobe_version": "0.1.0", "torch_version": "2.15", "torchgeo_version": "0.8"}
     content = {"test": test, "threshold": 0.5, "features": features, "patches": {"train": 200}}
     path.write_text(json.dumps(content))
     return path
@@ -75,6 +77,7 @@ def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
     assert "Simulated archive" in text
     assert "3 of the 19 classes have no positive in the test split" in text
     assert "random weights (seed 0)" in text
+    assert "dofa: dofa_base_patch16_224, bands VV VH, wavelengths 3.75 3.75, bfloat16 on cpu; earthprobe 0.1.0" in text
     row = next(line for line in text.splitlines() if "| linear" in line and "this run" in line)
     cells = [c.strip() for c in row.strip("|").split("|")]
     assert cells[2:11] == ["12.3", "13.3", "0.143", "15.3", "16.3", "17.3", "18.3", "19.3", "20.3"]

@@ -53,7 +53,9 @@ def _log_handler(path: Path | None) -> logging.Handler:
     if path is None:
         return logging.StreamHandler()
     path.parent.mkdir(parents=True, exist_ok=True)
-    return logging.FileHandler(path, mode="w", encoding="utf-8")
+    path.write_text("", encoding="utf-8")
+    # Appending, so that lines which a library prints into the same file are not written over.
+    return logging.FileHandler(path, mode="a", encoding="utf-8")
 
 
 @contextmanager
@@ -361,4 +363,5 @@ def _train(o: argparse.Namespace) -> None:
             from earthprobe.probes.mlp import fit
         case kind:
             raise UserError(f"--probe: kind {kind!r} is unknown: one of random_forest, linear, mlp")
-    train(fit, o.features, o.index, o.label_set, probe, o.threads, o.scores, o.model)
+    with _printed_to(o.log):  # scikit-learn prints its progress
+        train(fit, o.features, o.index, o.label_set, probe, o.threads, o.scores, o.model)

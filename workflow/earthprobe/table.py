@@ -56,7 +56,8 @@ def write_table(
         ]
     rows = [[row.get(column, "") for column in COLUMNS] for row in (*ours, *theirs)]
     write_csv(csv_output, COLUMNS, rows)
-    title, notes = f"Classification, {label_set} classes", _notes(label_set, ours, results[0][2])
+    title = f"Classification, {label_set} classes"
+    notes = [*_notes(label_set, ours, results[0][2]), *_origins(results)]
     heading = ["features", "probe", *METRICS.values(), "source"]
     body = [
         [
@@ -98,6 +99,18 @@ def _notes(label_set: int, ours: Sequence[Mapping[str, Any]], result: Mapping[st
         f" a class is predicted where its score is above {result['threshold']:g}.",
         f"{test['classes_without_positive']} of the {label_set} classes have no positive in the test split;"
         " they score 0 and count in the macro averages.",
+    ]
+
+
+def _origins(results: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+    """A line a feature set: what made it, so that a table says how to get its figures again."""
+    sets = {features: result["features"] for features, _, result in results}
+    return [
+        f"{name}: {source['model']}, bands {' '.join(source['bands'])}, wavelengths"
+        f" {' '.join(map(str, source['wavelengths']))}, {source['precision']} on {source['device']};"
+        f" earthprobe {source['earthprobe_version']}, torch {source['torch_version']},"
+        f" torchgeo {source['torchgeo_version']}."
+        for name, source in sets.items()
     ]
 
 

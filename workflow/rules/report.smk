@@ -103,6 +103,7 @@ rule figure_gallery:
             category="Probes",
             labels={"figure": "gallery", "features": "{features}", "classes": "{labels}", "probe": "{probe}"},
         ),
+        pdf="<results>/figures/gallery_{features}_{labels}_{probe}.pdf",
         csv="<results>/figures/gallery_{features}_{labels}_{probe}.csv",
     log:
         "<logs>/figure_gallery/{features}/{labels}/{probe}.log",
@@ -114,7 +115,7 @@ rule figure_gallery:
         threshold=CONFIG["threshold"],
     shell:
         "earthprobe figure-gallery --csv {output.csv} --probe {wildcards.probe} --scores {input.scores}"
-        " --threshold {params.threshold} --shards {input.shards} --images {output.png} --log {log}"
+        " --threshold {params.threshold} --shards {input.shards} --images {output.png} {output.pdf} --log {log}"
 
 
 rule config:

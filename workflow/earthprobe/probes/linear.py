@@ -12,6 +12,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from earthprobe.probes.train import Data, Fitted
+from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     share = (y.sum(0) + 0.5) / (len(y) + 1)
     bias = torch.log(share / (1 - share))
     tried = []
+    progress = Progress(log, len(probe["strengths"]), "strengths")
     best: tuple[float, float, Tensor, Tensor] | None = None
     # From the strongest on, each fit starts where the last one ended.
     for strength in sorted(probe["strengths"], reverse=True):
@@ -42,6 +44,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
         with torch.inference_mode():
             val_loss = float(F.binary_cross_entropy_with_logits(F.linear(x_val, weight, bias), y_val))
         log.info("strength %g: loss %.5f on val after %d iterations", strength, val_loss, iterations)
+        progress.add(1)
         tried.append({"strength": strength, "val_loss": val_loss, "iterations": iterations})
         if best is None or val_loss < best[0]:
             best = (val_loss, strength, weight, bias)

@@ -13,6 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from earthprobe.probes.train import Data, Fitted
+from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     order = torch.Generator().manual_seed(probe["seed"])
     best_loss, best_epoch, best_state = float("inf"), 0, model.state_dict()
     losses: list[float] = []
+    progress = Progress(log, probe["max_epochs"], "epochs at the most")
     for epoch in range(1, probe["max_epochs"] + 1):
         model.train()
         for rows in torch.randperm(len(x), generator=order).to(device).split(probe["batch_size"]):  # type: ignore[no-untyped-call]
@@ -57,6 +59,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
             val_loss = float(F.binary_cross_entropy_with_logits(model(x_val), y_val))
         losses.append(val_loss)
         log.info("epoch %d: loss %.5f on val", epoch, val_loss)
+        progress.add(1)
         if val_loss < best_loss:
             best_loss, best_epoch, best_state = val_loss, epoch, copy.deepcopy(model.state_dict())
         elif epoch - best_epoch >= probe["patience"]:

@@ -27,6 +27,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
         min_samples_leaf=probe["min_samples_leaf"],
         random_state=probe["seed"],
         n_jobs=threads,
+        verbose=1,  # trees done and time left; the command line sends it to the log
     ).fit(train.features, train.targets)
     scores = {split: _positive(forest, data.parts[split].features) for split in ("val", "test")}
     nodes = sum(tree.tree_.node_count for tree in forest.estimators_)
