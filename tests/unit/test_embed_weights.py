@@ -88,7 +88,7 @@ def test_a_file_is_stored_with_its_hash(checkpoint: Path, tmp_path: Path):
     store_weights(BASE, str(checkpoint), out)
     with safe_open(out, framework="pt") as stored:
         metadata = stored.metadata()
-    assert metadata["file"] == checkpoint.name
+    assert metadata["file"] == metadata["weights"] == checkpoint.name
     assert metadata["sha256"] == hashlib.sha256(checkpoint.read_bytes()).hexdigest()
     model, origin = load_model(out)
     assert origin == metadata

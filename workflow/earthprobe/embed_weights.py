@@ -41,7 +41,9 @@ def store_weights(model: str, weights: str, output: Path) -> None:
         path = _download(published[weights].url) if weights in published else Path(weights)
         digest = _checked_digest(path)
         state = fit_state(read_state(path), dofa.build(model), str(path))
-        origin = {"weights": weights, "file": path.name, "sha256": digest}
+        # A user's file is known by its name and hash: where it lay is of no use to others.
+        name = weights if weights in published else path.name
+        origin = {"weights": name, "file": path.name, "sha256": digest}
     metadata = {"model": model, **origin}
     with replacing(output) as part:
         # Written as bytes: save_file would put another file in this one's place.
