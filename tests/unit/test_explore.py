@@ -10,7 +10,7 @@ from earthprobe.errors import UserError
 from earthprobe.explore import class_counts, explore, label_correlation
 from earthprobe.files import with_metadata
 from earthprobe.index import SCHEMA
-from earthprobe.labels import multi_hot
+from earthprobe.label_matrix import label_matrix
 from torchgeo.datasets import BigEarthNet
 
 from tests.conftest import SHARED, needs
@@ -64,7 +64,7 @@ def test_correlation_is_numpys():
     assert np.isnan(got[4:]).all()
     assert np.isnan(got[:, 4:]).all()
     np.testing.assert_array_equal(class_counts(labels, 6), matrix.sum(axis=0))
-    np.testing.assert_array_equal(multi_hot(labels.to_list(), 6), matrix)
+    np.testing.assert_array_equal(label_matrix(labels, 6), matrix)
 
 
 def test_only_train_is_correlated_and_absent_classes_are_empty(tmp_path: Path):

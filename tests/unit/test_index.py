@@ -7,7 +7,7 @@ import pytest
 from earthprobe.errors import UserError
 from earthprobe.files import read_metadata
 from earthprobe.index import SCHEMA, write_index
-from earthprobe.labels import multi_hot
+from earthprobe.label_matrix import label_matrix
 from earthprobe.layout import SPLITS
 from torchgeo.datasets import BigEarthNet
 
@@ -39,7 +39,7 @@ def test_label_matrices_equal_torchgeos(real_index: Path, v1_sample: Path, class
     theirs = {Path(f["s1"]).name: dataset._load_target(i).numpy() for i, f in enumerate(dataset.folders)}
     ours = pl.read_parquet(real_index).filter(pl.col("split") == split).sort("patch_id")
     assert ours["patch_id"].to_list() == sorted(theirs)
-    matrix = multi_hot(ours[f"labels_{classes}"].to_list(), classes)
+    matrix = label_matrix(ours[f"labels_{classes}"], classes)
     np.testing.assert_array_equal(matrix, np.array([theirs[p] for p in ours["patch_id"]]).astype(bool))
     assert matrix.any()
 

@@ -1,5 +1,5 @@
 import pytest
-from earthprobe.labels import CLASSES_19, CLASSES_43, FROM_43_TO_19, indices_19, indices_43, multi_hot
+from earthprobe.labels import CLASSES_19, CLASSES_43, FROM_43_TO_19, indices_19, indices_43
 from torchgeo.datasets import BigEarthNet
 
 
@@ -18,10 +18,6 @@ def test_indices_are_sorted_and_unique():
 def test_an_unknown_class_is_named():
     with pytest.raises(ValueError, match="unknown class 'Pasture'"):
         indices_43(["Pasture"])
-
-
-def test_multi_hot():
-    assert multi_hot([[0, 2], []], 3).tolist() == [[True, False, True], [False, False, False]]
 
 
 def test_constants_are_torchgeos():

@@ -7,7 +7,8 @@ import pytest
 import rasterio
 import tifffile
 from earthprobe.errors import UserError
-from earthprobe.labels import FROM_43_TO_19, indices_19, multi_hot
+from earthprobe.label_matrix import label_matrix
+from earthprobe.labels import FROM_43_TO_19, indices_19
 from earthprobe.simulate import COVERS, _read_label_sets, draw_labels, draw_pixels, simulate
 from earthprobe.tiff import read_band
 from torchgeo.datasets import BigEarthNet
@@ -61,6 +62,10 @@ def test_backscatter_is_like_that_of_real_patches(v1_patches: list[Path], capsys
     assert simulated["VH mean"] == pytest.approx(-19.29, abs=0.6)
 
 
+def matrix(labels: list[list[int]], classes: int) -> npt.NDArray[np.bool_]:
+    return label_matrix(pl.Series(labels, dtype=pl.List(pl.UInt8)), classes)
+
+
 def test_labels_have_real_frequencies():
     metadata = needs(SHARED / "reben-metadata/metadata.parquet")
     names = pl.read_parquet(metadata, columns=["labels"])["labels"]
@@ -69,11 +74,11 @@ def test_labels_have_real_frequencies():
     sets, shares = _read_label_sets(LABEL_SETS)
     rng = np.random.default_rng(0)
     drawn = [draw_labels(rng, sets, shares) for _ in range(20_000)]
-    ours = multi_hot([indices_19(labels) for labels in drawn], 19).mean(axis=0)
+    ours = matrix([indices_19(labels) for labels in drawn], 19).mean(axis=0)
     for name, value in zip(BigEarthNet.class_sets[19], ours, strict=True):
         assert value == pytest.approx(share[name], rel=0.15, abs=0.002), name
     assert ours.min() < 0.005  # rare classes are rare
-    counts = multi_hot(drawn, 43).sum(axis=0)
+    counts = matrix(drawn, 43).sum(axis=0)
     # Known from the paper: these are among the most and the least frequent of the 43.
     assert {22, 23, 24, 11, 28} == set(np.argsort(counts)[-5:].tolist())
     assert counts[32] < 40

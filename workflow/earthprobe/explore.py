@@ -10,6 +10,7 @@ import polars as pl
 from earthprobe.describe import describe_data
 from earthprobe.errors import UserError
 from earthprobe.files import read_metadata, write_csv
+from earthprobe.label_matrix import label_matrix
 from earthprobe.layout import SPLITS
 
 log = logging.getLogger(__name__)
@@ -72,10 +73,7 @@ def label_correlation(labels: pl.Series, classes: int) -> npt.NDArray[np.float64
         A matrix of shape (classes, classes), nan where a class is in no patch or in all of them.
     """
     patches = len(labels)
-    lengths = labels.list.len().to_numpy()
-    matrix = np.zeros((patches, classes), dtype=np.float32)
-    present = labels.explode(empty_as_null=False, keep_nulls=False).to_numpy()
-    matrix[np.repeat(np.arange(patches), lengths), present] = 1
+    matrix = label_matrix(labels, classes).astype(np.float32)
     together = (matrix.T @ matrix).astype(np.float64)  # counts stay exact in float32 up to 16.7 million patches
     share = np.diag(together) / patches
     covariance = together / patches - np.outer(share, share)

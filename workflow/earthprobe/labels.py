@@ -2,8 +2,6 @@
 
 from collections.abc import Iterable
 
-import numpy as np
-import numpy.typing as npt
 from torchgeo.datasets import BigEarthNet
 
 CLASSES_43: list[str] = list(BigEarthNet.class_sets[43])
@@ -28,12 +26,3 @@ def indices_43(names: Iterable[str]) -> list[int]:
 def indices_19(labels_43: Iterable[int]) -> list[int]:
     """Sorted 19-class indices of 43-class ones; eleven of the 43 classes have no counterpart and are dropped."""
     return sorted({FROM_43_TO_19[label] for label in labels_43 if label in FROM_43_TO_19})
-
-
-def multi_hot(labels: Iterable[Iterable[int]], classes: int) -> npt.NDArray[np.bool_]:
-    """Label indices, one collection a patch, as a matrix of shape (patches, classes)."""
-    rows = list(labels)
-    matrix = np.zeros((len(rows), classes), dtype=bool)
-    for row, indices in zip(matrix, rows, strict=True):
-        row[list(indices)] = True
-    return matrix

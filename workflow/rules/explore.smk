@@ -4,7 +4,7 @@
 rule explore:
     """How often classes occur, and which occur together."""
     input:
-        package("explore", "describe", "layout", "files", "errors"),
+        package("explore", "describe", "label_matrix", "layout", "files", "errors"),
         index="<results>/index.parquet",
     output:
         distribution=ensure("<results>/figures/class_distribution_{labels}.csv", non_empty=True),

@@ -4,7 +4,7 @@
 rule train_random_forest:
     """scikit-learn's random forest."""
     input:
-        package("probes/__init__", "probes/random_forest", "probes/train", "files", "errors"),
+        package("probes/__init__", "probes/random_forest", "probes/train", "label_matrix", "files", "errors"),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:
@@ -29,7 +29,7 @@ rule train_random_forest:
 
 use rule train_random_forest as train_linear with:
     input:
-        package("probes/__init__", "probes/linear", "probes/train", "progress", "files", "errors"),
+        package("probes/__init__", "probes/linear", "probes/train", "label_matrix", "progress", "files", "errors"),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:
@@ -41,7 +41,7 @@ use rule train_random_forest as train_linear with:
 
 use rule train_linear as train_mlp with:
     input:
-        package("probes/__init__", "probes/mlp", "probes/train", "progress", "files", "errors"),
+        package("probes/__init__", "probes/mlp", "probes/train", "label_matrix", "progress", "files", "errors"),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     wildcard_constraints:

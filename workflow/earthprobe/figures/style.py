@@ -1,7 +1,7 @@
 """What all figures share: sizes, fonts, colours, and the line that says what the data are."""
 
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
@@ -75,8 +75,3 @@ def short(name: str, width: int = 34) -> str:
 def wrapped(name: str, width: int, lines: int = 2) -> str:
     """A class name on a few short lines."""
     return "\n".join(textwrap.wrap(short(name, 60), width, max_lines=lines, placeholder=" …"))
-
-
-def unique(values: Iterable[str]) -> str:
-    """The different values, joined; most often there is one."""
-    return ", ".join(dict.fromkeys(values))

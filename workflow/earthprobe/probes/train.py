@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
+from earthprobe.label_matrix import label_matrix
 
 log = logging.getLogger(__name__)
 
@@ -93,63 +94,50 @@ def train(
         model: the model's file.
     """
     with replacing(scores) as scores_part, replacing(model) as model_part:
-        _train(fit, features, index, label_set, probe, threads, scores_part, model_part)
-
-
-def _train(
-    fit: Fit,
-    features: Path,
-    index: Path,
-    label_set: int,
-    probe: Mapping[str, Any],
-    threads: int,
-    scores: Path,
-    model: Path,
-) -> None:
-    classes = read_metadata(index)["classes"][str(label_set)]
-    data, source = load(features, index, label_set, len(classes))
-    log.info("%s, %d classes: %s", probe["kind"], label_set, {s: len(p.ids) for s, p in data.parts.items()})
-    fitted = fit(data, probe, threads)
-    parts = [(split, data.parts[split]) for split in ("val", "test")]
-    values = np.concatenate([fitted.scores[split] for split, _ in parts]).astype(np.float32)
-    targets = np.concatenate([part.targets for _, part in parts])
-    if values.shape != targets.shape or not np.isfinite(values).all():
-        raise UserError(f"{probe['kind']}: some scores are missing or not finite: try other hyper-parameters")
-    ids = [patch_id for _, part in parts for patch_id in part.ids]
-    splits = [split for split, part in parts for _ in part.ids]
-    size = len(classes)
-    schema = with_metadata(
-        pa.schema(
+        classes = read_metadata(index)["classes"][str(label_set)]
+        data, source = load(features, index, label_set, len(classes))
+        log.info("%s, %d classes: %s", probe["kind"], label_set, {s: len(p.ids) for s, p in data.parts.items()})
+        fitted = fit(data, probe, threads)
+        parts = [(split, data.parts[split]) for split in ("val", "test")]
+        values = np.concatenate([fitted.scores[split] for split, _ in parts]).astype(np.float32)
+        targets = np.concatenate([part.targets for _, part in parts])
+        if values.shape != targets.shape or not np.isfinite(values).all():
+            raise UserError(f"{probe['kind']}: some scores are missing or not finite: try other hyper-parameters")
+        ids = [patch_id for _, part in parts for patch_id in part.ids]
+        splits = [split for split, part in parts for _ in part.ids]
+        size = len(classes)
+        schema = with_metadata(
+            pa.schema(
+                [
+                    ("patch_id", pa.string()),
+                    ("split", pa.string()),
+                    ("scores", pa.list_(pa.float32(), size)),
+                    ("targets", pa.list_(pa.bool_(), size)),
+                ]
+            ),
+            {
+                "features": source,
+                "label_set": label_set,
+                "classes": classes,
+                "probe": dict(probe),
+                "chosen": fitted.chosen,
+                "standardised": "by mean and standard deviation of the train split",
+                "fitted_on": "train",
+                "patches": {split: len(part.ids) for split, part in data.parts.items()},
+            },
+        )
+        table = pa.table(
             [
-                ("patch_id", pa.string()),
-                ("split", pa.string()),
-                ("scores", pa.list_(pa.float32(), size)),
-                ("targets", pa.list_(pa.bool_(), size)),
-            ]
-        ),
-        {
-            "features": source,
-            "label_set": label_set,
-            "classes": classes,
-            "probe": dict(probe),
-            "chosen": fitted.chosen,
-            "standardised": "by mean and standard deviation of the train split",
-            "fitted_on": "train",
-            "patches": {split: len(part.ids) for split, part in data.parts.items()},
-        },
-    )
-    table = pa.table(
-        [
-            pa.array(ids, pa.string()),
-            pa.array(splits, pa.string()),
-            pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), size),
-            pa.FixedSizeListArray.from_arrays(pa.array(targets.ravel()), size),
-        ],
-        schema=schema,
-    )
-    fitted.save(model)
-    pq.write_table(table, scores, compression="zstd")
-    check_ids(scores, ids)
+                pa.array(ids, pa.string()),
+                pa.array(splits, pa.string()),
+                pa.FixedSizeListArray.from_arrays(pa.array(values.ravel()), size),
+                pa.FixedSizeListArray.from_arrays(pa.array(targets.ravel()), size),
+            ],
+            schema=schema,
+        )
+        fitted.save(model_part)
+        pq.write_table(table, scores_part, compression="zstd")
+        check_ids(scores_part, ids)
 
 
 def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Data, dict[str, Any]]:
@@ -179,9 +167,7 @@ def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Dat
     parts = {}
     for split in ("train", "val", "test"):
         here = rows.filter(pl.col("split") == split)
-        targets = np.zeros((here.height, classes), dtype=bool)
-        lengths = here[labels].list.len().to_numpy()
-        targets[np.repeat(np.arange(here.height), lengths), here[labels].explode(empty_as_null=False).to_numpy()] = True
+        targets = label_matrix(here[labels], classes)
         parts[split] = Part(here["patch_id"].to_list(), vectors[here["row"].to_numpy()], targets)
     mean = parts["train"].features.mean(axis=0, dtype=np.float64)
     std = parts["train"].features.std(axis=0, dtype=np.float64)
