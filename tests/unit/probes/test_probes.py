@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 import safetensors.torch
@@ -213,6 +214,22 @@ def test_loading_joins_and_standardises(files: tuple[Path, Path]):
     raw = pq.read_table(files[0])["embedding"].to_pylist()
     want = (np.array(raw[1]) - data.mean) / data.std
     np.testing.assert_allclose(data.parts["val"].features[0], want, rtol=1e-5)
+
+
+def test_a_patch_without_readable_labels_is_left_out_of_training(files: tuple[Path, Path]):
+    features, index = files
+    table = pq.read_table(index).filter(pc.field("patch_id") != "p3")
+
+    def rewrite(rejected: list[list[str]]) -> None:
+        metadata = {"classes": {"19": ["a", "b", "c"]}, "rejected": rejected}
+        pq.write_table(table.cast(with_metadata(INDEX_SCHEMA, metadata)), index)
+
+    rewrite([["p3", "train", "labels file is no JSON"]])
+    data, _ = load(features, index, 19, 3)
+    assert data.parts["train"].ids == ["p0", "p6"]
+    rewrite([])  # missing without a reason is another matter
+    with pytest.raises(UserError, match="no 19-class labels of p3"):
+        load(features, index, 19, 3)
 
 
 def test_labels_that_the_archive_lacks_are_an_error(files: tuple[Path, Path]):
