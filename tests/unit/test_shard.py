@@ -35,7 +35,7 @@ def test_contract(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
     write_shard(patches_of(twelve, shards=1), twelve.s1_folder, 0, out)
     schema = pq.read_schema(out)
     assert schema.names == ["patch_id", "VV", "VH"]
-    assert str(schema.field("VV").type) == "fixed_size_list<element: float>[14400]"
+    assert str(schema.field("VV").type) == "fixed_size_list<element: float not null>[14400]"
     metadata = read_metadata(out)
     assert metadata["bands"] == ["VV", "VH"]
     assert metadata["shape"] == [120, 120]

@@ -1,12 +1,15 @@
+import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import rasterio
 import tifffile
-from earthprobe.tiff import read_band
+from earthprobe.tiff import plain_start, read_band
 from torchgeo.datasets import BigEarthNet
 
+SPECKLE = np.random.default_rng(0).normal(-12, 5, (120, 120)).astype(np.float32)
 SMOOTH = np.linspace(-20, -5, 14400, dtype=np.float32).reshape(120, 120)
 
 
@@ -27,17 +30,134 @@ def test_torchgeos_reader_loses_the_decimals(v1_sample: Path):
     np.testing.assert_array_equal(np.rint(ours), theirs)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"compression": "zlib"}, {"compression": "lzw", "predictor": 3}, {"tile": (64, 64)}, {"byteorder": ">"}],
-    ids=str,
-)
-def test_other_encodings_of_the_same_pixels(tmp_path: Path, options: dict):
+def test_real_files_are_plain_and_read_the_same_by_tifffile(v1_patches: list[Path]):
+    for folder in v1_patches:
+        for band in ("VV", "VH"):
+            path = folder / f"{folder.name}_{band}.tif"
+            assert plain_start(path.read_bytes()) is not None
+            np.testing.assert_array_equal(read_band(path), tifffile.imread(path))
+
+
+PLAIN_KINDS: list[dict] = [{}, {"rowsperstrip": 120}, {"rowsperstrip": 17}, {"rowsperstrip": 1}]
+OTHER_KINDS: list[dict] = [
+    {"tile": (64, 64)},
+    {"compression": "zlib"},
+    {"compression": "zlib", "predictor": 3},
+    {"compression": "lzw"},
+    {"compression": "lzw", "predictor": 3},
+    {"compression": "lzw", "predictor": 3, "tile": (128, 128)},
+    {"compression": "zstd"},
+    {"byteorder": ">"},
+    {"byteorder": ">", "compression": "zlib"},
+    {"bigtiff": True},
+    {"photometric": "miniswhite"},
+]
+
+
+@pytest.mark.parametrize("options", PLAIN_KINDS + OTHER_KINDS, ids=str)
+@pytest.mark.parametrize("writer", ["tifffile", "rasterio"])
+def test_every_kind_of_file_gives_the_same_pixels(tmp_path: Path, options: dict, writer: str):
     path = tmp_path / "x_VV.tif"
-    tifffile.imwrite(path, SMOOTH, **options)
+    if writer == "tifffile":
+        tifffile.imwrite(path, SPECKLE, metadata=None, **options)
+    else:
+        write_by_gdal(path, **options)
     values = read_band(path)
-    np.testing.assert_array_equal(values, SMOOTH)
+    np.testing.assert_array_equal(values, SPECKLE)
+    assert values.dtype == np.float32
     assert values.dtype.isnative
+    with rasterio.open(path) as image:
+        np.testing.assert_array_equal(values, image.read(1))
+    assert (plain_start(path.read_bytes()) is not None) == (options in PLAIN_KINDS)
+
+
+def write_by_gdal(path: Path, **options: Any) -> None:
+    """The same kinds as GDAL writes them, with a place on earth."""
+    names = {"zlib": "DEFLATE", "lzw": "LZW", "zstd": "ZSTD"}
+    profile: dict[str, Any] = {"compress": names[options["compression"]]} if "compression" in options else {}
+    profile["predictor"] = options.get("predictor", 1)
+    if "tile" in options:
+        profile |= {"tiled": True, "blockxsize": options["tile"][1], "blockysize": options["tile"][0]}
+    if "rowsperstrip" in options:
+        profile["blockysize"] = options["rowsperstrip"]
+    if options.get("photometric") == "miniswhite":
+        profile["photometric"] = "MINISWHITE"
+    profile |= {
+        "BIGTIFF": "YES" if "bigtiff" in options else "NO",
+        "endianness": "BIG" if "byteorder" in options else "LITTLE",
+    }
+    where = rasterio.transform.from_origin(300000, 5100000, 10, 10)
+    with rasterio.open(
+        path,
+        "w",
+        driver="GTiff",
+        width=120,
+        height=120,
+        count=1,
+        dtype="float32",
+        crs="EPSG:32633",
+        transform=where,
+        **profile,
+    ) as image:
+        image.write(SPECKLE, 1)
+
+
+def patched(content: bytes, tag: int, value: int, kind: int | None = None) -> bytes:
+    """A plain little-endian TIFF with another value in one entry of its directory."""
+    (directory,) = struct.unpack_from("<I", content, 4)
+    (entries,) = struct.unpack_from("<H", content, directory)
+    changed = bytearray(content)
+    for place in range(directory + 2, directory + 2 + 12 * entries, 12):
+        if struct.unpack_from("<H", content, place)[0] == tag:
+            if kind is not None:
+                struct.pack_into("<H", changed, place + 2, kind)
+            struct.pack_into("<I", changed, place + 8, value)
+            return bytes(changed)
+    raise AssertionError(tag)
+
+
+@pytest.mark.parametrize(
+    ("tag", "value"),
+    [(256, 121), (257, 119), (258, 16), (259, 5), (262, 0), (277, 2), (278, 0), (278, 7), (339, 1)],
+)
+def test_a_file_that_contradicts_itself_goes_to_the_library(tmp_path: Path, tag: int, value: int):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, SPECKLE, metadata=None, rowsperstrip=17)
+    content = path.read_bytes()
+    assert plain_start(content) is not None
+    assert plain_start(patched(content, tag, value)) is None
+
+
+def test_strips_in_another_order_go_to_the_library(tmp_path: Path):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, SPECKLE, metadata=None, rowsperstrip=60)
+    with tifffile.TiffFile(path) as file:
+        first, second = file.pages[0].dataoffsets
+        at = file.pages[0].tags[273].valueoffset
+    content = bytearray(path.read_bytes())
+    content[first : first + 28800], content[second : second + 28800] = (
+        content[second : second + 28800],
+        content[first : first + 28800],
+    )
+    struct.pack_into("<II", content, at, second, first)
+    path.write_bytes(content)
+    assert plain_start(bytes(content)) is None
+    np.testing.assert_array_equal(read_band(path), SPECKLE)
+
+
+def test_a_second_page_is_not_overlooked(tmp_path: Path):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, np.stack([SPECKLE, SPECKLE]), metadata=None)
+    assert plain_start(path.read_bytes()) is None
+    with pytest.raises(ValueError, match=r"shape \(2, 120, 120\)"):
+        read_band(path)
+
+
+@pytest.mark.parametrize("cut", [0, 3, 7, 8, 9, 30, 200, -1, -57_601])
+def test_the_plain_path_never_reads_a_cut_file(tmp_path: Path, cut: int):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, SPECKLE, metadata=None)
+    assert plain_start(path.read_bytes()[:cut]) is None
 
 
 def broken(path: Path, how: str) -> None:

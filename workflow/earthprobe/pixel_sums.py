@@ -19,12 +19,12 @@ class PixelSums:
     total: float = 0.0
     squares: float = 0.0
 
-    def add(self, values: npt.NDArray[np.float32]) -> None:
-        """Adds the pixels of one band of one patch."""
+    @classmethod
+    def of(cls, values: npt.NDArray[np.float32]) -> "PixelSums":
+        """The sums over the pixels of one band of one patch."""
         wide = values.ravel().astype(np.float64)
-        self.count += wide.size
-        self.total += float(wide.sum())
-        self.squares += float(wide @ wide)
+        # Not a dot product: BLAS would wake all cores for each patch, and jobs side by side would fight for them.
+        return cls(wide.size, float(wide.sum()), float(np.square(wide).sum()))
 
     def __add__(self, other: "PixelSums") -> "PixelSums":
         return PixelSums(self.count + other.count, self.total + other.total, self.squares + other.squares)

@@ -1,7 +1,13 @@
-"""Reading one band of one patch."""
+"""Reading one band of one patch.
 
-import math
+The published patches are plain TIFFs: little-endian, uncompressed, their strips one after the other. The bytes of
+such a file already are the pixels, and one read is all; every other kind goes to tifffile, which knows them all.
+"""
+
+import struct
+from functools import lru_cache
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -10,21 +16,57 @@ import tifffile
 SIZE = 120
 """Pixels along a side of a patch: 1,200 m at 10 m."""
 
+PIXELS = SIZE * SIZE
+ROW_BYTES = SIZE * 4
 
-def read_band(path: Path) -> npt.NDArray[np.float32]:
+# TIFF 6.0, section 8: what each tag must say in a file of one plain float32 band.
+PLAIN = {
+    254: 0,  # NewSubfileType: the image itself
+    256: SIZE,  # ImageWidth
+    257: SIZE,  # ImageLength
+    258: 32,  # BitsPerSample
+    259: 1,  # Compression: none
+    262: 1,  # PhotometricInterpretation: black is zero
+    277: 1,  # SamplesPerPixel
+    284: 1,  # PlanarConfiguration
+    317: 1,  # Predictor: none
+    339: 3,  # SampleFormat: floating point
+}
+STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTE_COUNTS = 273, 278, 279
+NEEDED = {256, 257, 258, 259, 339, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTE_COUNTS}
+ASIDE = {282, 283, 296, 305, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
+"""Resolution, software, GeoTIFF's and GDAL's tags: no pixel depends on them."""
+
+WIDTHS = {3: ("H", 2), 4: ("I", 4)}  # the types SHORT and LONG
+
+
+def read_band(path: str | Path) -> npt.NDArray[np.float32]:
     """Reads a band of a patch, values unchanged.
 
     Returns:
-        Backscatter in dB, shape (120, 120).
+        Backscatter in dB, shape (120, 120); it may be read-only.
 
     Raises:
         ValueError: the file is missing, cut short, no TIFF, of another shape or type, or holds a value that
             is not finite.
     """
     try:
-        pixels = tifffile.imread(path)
+        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - making a Path costs as much as the read
+            content = file.read()
     except FileNotFoundError as error:
-        raise ValueError(f"{path.name} is missing") from error
+        raise ValueError(f"{Path(path).name} is missing") from error
+    except OSError as error:
+        raise ValueError(f"{Path(path).name} cannot be read: {error.strerror}") from error
+    start = plain_start(content)
+    pixels = np.frombuffer(content, "<f4", PIXELS, start) if start is not None else _read_any(Path(path)).ravel()
+    if not np.isfinite(pixels).all():
+        raise ValueError(f"{Path(path).name} holds NaN or infinite pixels")
+    return pixels.reshape(SIZE, SIZE).astype(np.float32, copy=False)  # the machine's byte order
+
+
+def _read_any(path: Path) -> npt.NDArray[np.float32]:
+    try:
+        pixels = tifffile.imread(path)
     except Exception as error:  # a damaged TIFF makes tifffile raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path.name} cannot be read: {reason}") from error
@@ -32,9 +74,82 @@ def read_band(path: Path) -> npt.NDArray[np.float32]:
         raise ValueError(f"{path.name} has shape {pixels.shape}, not ({SIZE}, {SIZE})")
     if pixels.dtype != np.float32:
         raise ValueError(f"{path.name} holds {pixels.dtype}, not float32")
-    # A sum is finite only if every term is (dB values are far too small to overflow), and far cheaper than isfinite.
-    with np.errstate(invalid="ignore"):
-        total = pixels.sum(dtype=np.float64)
-    if not math.isfinite(total):
-        raise ValueError(f"{path.name} holds NaN or infinite pixels")
-    return np.ascontiguousarray(pixels, dtype=np.float32)  # the machine's byte order
+    return np.ascontiguousarray(pixels, dtype=np.float32)
+
+
+def plain_start(content: bytes) -> int | None:
+    """Where the pixels of a plain file begin.
+
+    Returns:
+        The position of the first pixel, after which all others follow row by row; None for every other kind of
+        file, and for one that is cut short or contradicts itself.
+    """
+    if len(content) < 8 or content[:4] != b"II*\0":
+        return None
+    base = int.from_bytes(content[4:8], "little") + 2
+    end = base + 12 * int.from_bytes(content[base - 2 : base], "little")
+    if content[end : end + 4] != b"\0\0\0\0":  # cut short, or a second page follows
+        return None
+    strips = _strips(content[base:end])
+    if strips is None:
+        return None
+    try:
+        offsets = strips.offsets.read(content, base)
+        counts = strips.counts.read(content, base)
+    except struct.error:
+        return None
+    place = offsets[0]
+    for offset, count, wanted in zip(offsets, counts, strips.wanted, strict=True):
+        if offset != place or count != wanted:
+            return None
+        place += count
+    return offsets[0] if place <= len(content) else None
+
+
+class _Values(NamedTuple):
+    """Where the values of a directory entry lie: in the directory if they fit, else elsewhere in the file."""
+
+    number: int
+    form: struct.Struct
+    at: int
+    in_directory: bool
+
+    def read(self, content: bytes, base: int) -> tuple[int, ...]:
+        return self.form.unpack_from(content, self.at + base if self.in_directory else self.at)
+
+
+class _Strips(NamedTuple):
+    offsets: _Values
+    counts: _Values
+    wanted: tuple[int, ...]
+    """The bytes that each strip must have."""
+
+
+@lru_cache(maxsize=1024)
+def _strips(directory: bytes) -> _Strips | None:
+    """Understands a directory; files of one origin share theirs, so that this is done once and not per file."""
+    values: dict[int, int] = {}
+    places: dict[int, _Values] = {}
+    for position in range(0, len(directory), 12):
+        tag, kind, count = struct.unpack_from("<HHI", directory, position)
+        if tag in ASIDE:
+            continue
+        if tag in values or kind not in WIDTHS or not 1 <= count <= SIZE:
+            return None
+        code, width = WIDTHS[kind]
+        in_directory = count * width <= 4
+        at = position + 8 if in_directory else int.from_bytes(directory[position + 8 : position + 12], "little")
+        places[tag] = _Values(count, struct.Struct(f"<{count}{code}"), at, in_directory)
+        values[tag] = struct.unpack_from(f"<{code}", directory, position + 8)[0]
+        if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS, ROWS_PER_STRIP):
+            continue
+        if count != 1 or values[tag] != PLAIN.get(tag):
+            return None
+    if not values.keys() >= NEEDED or values[ROWS_PER_STRIP] == 0:
+        return None
+    rows = min(values[ROWS_PER_STRIP], SIZE)
+    wanted = tuple(min(rows, SIZE - first) * ROW_BYTES for first in range(0, SIZE, rows))
+    offsets, counts = places[STRIP_OFFSETS], places[STRIP_BYTE_COUNTS]
+    if offsets.number != len(wanted) or counts.number != len(wanted) or places[ROWS_PER_STRIP].number != 1:
+        return None
+    return _Strips(offsets, counts, wanted)
