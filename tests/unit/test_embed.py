@@ -1,3 +1,4 @@
+import copy
 from pathlib import Path
 
 import numpy as np
@@ -53,6 +54,25 @@ def test_embeddings_equal_torchgeos(pixels: torch.Tensor, model: str, wavelength
     assert encoder.dimensions == {"dofa_base_patch16_224": 768, "dofa_large_patch16_224": 1024}[model]
     torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
     assert want.std() > 0.1
+
+
+@pytest.mark.parametrize("batch", [1, 6])
+def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
+    pixels: torch.Tensor, batch: int, monkeypatch: pytest.MonkeyPatch
+):
+    torch.manual_seed(1)
+    model = build("dofa_base_patch16_224")
+    fast = DofaEncoder(copy.deepcopy(model), [3.75, 3.75], MEAN, STD, 224, torch.bfloat16)
+    monkeypatch.setattr("earthprobe.dofa._speed_up", lambda blocks: None)
+    plain = DofaEncoder(model, [3.75, 3.75], MEAN, STD, 224, torch.bfloat16)
+    assert type(fast.blocks[0].mlp.fc1) is not type(plain.blocks[0].mlp.fc1)
+    with torch.inference_mode():
+        got, want = fast(pixels[:batch]), plain(pixels[:batch])
+        x = torch.randn(batch, 197, 768).bfloat16()
+        assert torch.equal(fast.blocks[0].attn.qkv(x), plain.blocks[0].attn.qkv(x))
+        assert torch.equal(fast.blocks[3].mlp.fc2(x.repeat(1, 1, 4)), plain.blocks[3].mlp.fc2(x.repeat(1, 1, 4)))
+    assert F.cosine_similarity(got, want).min() > 0.9999
+    assert F.cosine_similarity(got - got.mean(1, True), want - want.mean(1, True)).min() > 0.999
 
 
 def test_bfloat16_is_close(pixels: torch.Tensor):

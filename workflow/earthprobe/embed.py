@@ -16,14 +16,11 @@ from earthprobe.dofa import POOLING, DofaEncoder
 from earthprobe.embed_weights import load_model
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
+from earthprobe.forward import BATCH, Forward, read_ahead
 from earthprobe.progress import Progress
 from earthprobe.shard import read_shard
 
 log = logging.getLogger(__name__)
-
-BATCH = {"cpu": 16, "cuda": 256}
-"""Patches a forward pass: on CPU larger ones leave the caches, on GPU smaller ones leave units idle."""
-
 
 ROW_GROUP = 1024  # patches; 3 MB of 768 floats
 
@@ -72,7 +69,7 @@ def embed_shard(
     train = json.loads(statistics.read_text(encoding="utf-8"))["train"]
     mean, std = ([train[band][figure] for band in bands] for figure in ("mean", "std"))
     model, origin = load_model(weights)
-    encoder = DofaEncoder(model, wavelengths, mean, std, image_size, dtype).to(where)
+    encoder = DofaEncoder(model, wavelengths, mean, std, image_size, dtype, where)
     schema = with_metadata(
         pa.schema([("patch_id", pa.string()), ("embedding", pa.list_(pa.float32(), encoder.dimensions))]),
         {
@@ -95,11 +92,10 @@ def embed_shard(
     waiting: list[npt.NDArray[np.float32]] = []
     with parquet(shard) as file:
         progress = Progress(log, file.metadata.num_rows)
+    batches = read_ahead(read_shard(shard, bands, BATCH[where]), pin=where == "cuda")
     with replacing(output) as part:
         with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
-            for batch_ids, pixels in read_shard(shard, bands, BATCH[where]):
-                with torch.inference_mode():
-                    vectors = encoder(torch.from_numpy(pixels).to(where)).cpu().numpy()
+            for batch_ids, vectors in Forward(encoder, where).over(batches):
                 if not np.isfinite(vectors).all():
                     bad = batch_ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
                     raise UserError(f"{shard}: the embedding of {bad} is not finite: check the weights")

@@ -25,7 +25,9 @@ rule embed_weights:
 rule embed:
     """The embeddings of one shard's patches."""
     input:
-        package("embed", "dofa", "embed_weights", "shard", "tiff", "pixel_sums", "progress", "files", "errors"),
+        package(
+            "embed", "forward", "dofa", "embed_weights", "shard", "tiff", "pixel_sums", "progress", "files", "errors"
+        ),
         shard="<results>/shards/{shard}.parquet",
         statistics="<results>/band_statistics.json",
         weights="<results>/features/{features}/weights.safetensors",
