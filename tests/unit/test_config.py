@@ -73,7 +73,7 @@ BAD = [
     ("features.dofa_base.weights", "/nowhere/x.pth", "nor a file"),
     ("features.dofa_base.image_size", 256, "image_size: 256 is unknown: one of 224"),
     ("probes.mlp.hiden", [3], "probes.mlp: unknown key `hiden`: did you mean `hidden`"),
-    ("probes.mlp.kind", "svm", "probes.mlp.kind: 'svm' is unknown: one of random_forest, linear, mlp"),
+    ("probes.mlp.kind", "svm", "probes.mlp.kind: 'svm' is unknown: one of random_forest, extra_trees, linear, mlp"),
     ("probes.linear.strengths", [0], "probes.linear.strengths: 0 is less than or equal to the minimum of 0"),
     ("archive.kind", ["simulated"], r"archive.kind: \['simulated'\] is unknown"),
     ("archive.patches", 100.5, "archive.patches: 100.5 is not of type 'integer'"),
@@ -141,6 +141,7 @@ def test_every_key_has_a_description():
     levels = [schema, *(part for part in schema["$defs"].values() if "properties" in part)]
     for level in levels:
         assert level["additionalProperties"] is False
-        for name, part in level["properties"].items():
+        for name, key in level["properties"].items():
+            part = schema["$defs"].get(key.get("$ref", "").removeprefix("#/$defs/"), {}) | key
             assert part.get("description"), name
             assert "default" in part or name in level["required"], name

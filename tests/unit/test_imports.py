@@ -66,8 +66,9 @@ DATA_SIDE = {
     "embed",
     "embed_weights",
     "merge",
+    "embeddings",
 }
-PROBE_SIDE = {"probes", "probes.train", "probes.linear", "probes.mlp", "probes.random_forest", "evaluate", "table"}
+PROBE_SIDE = {"probes", "probes.train", "probes.linear", "probes.mlp", "probes.forest", "evaluate", "table"}
 
 
 def test_no_module_of_the_data_side_imports_one_of_the_probe_side():

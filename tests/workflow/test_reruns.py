@@ -54,7 +54,7 @@ def test_a_new_probe(clone: Clone):
 
 def test_a_new_feature_set(clone: Clone):
     jobs = clone.planned(config=changed("features.other", {**FEATURES, "wavelengths": [5.405, 5.405]}))
-    new = {"embed_weights": 1, "embed": 3, "merge": 1, "train_random_forest": 2, "train_linear": 2, "train_mlp": 2}
+    new = {"embed_weights": 1, "embed": 3, "merge": 1, "train_forest": 2, "train_linear": 2, "train_mlp": 2}
     assert jobs == {**new, "evaluate": 6, **TABLES, **ALL_PROBES, **UMAP, "config": 1}
 
 
@@ -104,7 +104,7 @@ def module(clone: Clone) -> Iterator[Any]:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
-TRAIN = {"train_random_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **TABLES, **ALL_PROBES}
+TRAIN = {"train_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **TABLES, **ALL_PROBES}
 
 
 @pytest.mark.parametrize(

@@ -355,13 +355,12 @@ def _train(o: argparse.Namespace) -> None:
 
     probe = json.loads(o.probe)
     match probe["kind"]:
-        case "random_forest":
-            from earthprobe.probes.random_forest import fit
+        case "random_forest" | "extra_trees":
+            from earthprobe.probes.forest import fit
         case "linear":
             from earthprobe.probes.linear import fit
         case "mlp":
             from earthprobe.probes.mlp import fit
         case kind:
-            raise UserError(f"--probe: kind {kind!r} is unknown: one of random_forest, linear, mlp")
-    with _printed_to(o.log):  # scikit-learn prints its progress
-        train(fit, o.features, o.index, o.label_set, probe, o.threads, o.scores, o.model)
+            raise UserError(f"--probe: kind {kind!r} is unknown: one of random_forest, extra_trees, linear, mlp")
+    train(fit, o.features, o.index, o.label_set, probe, o.threads, o.scores, o.model)

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe.describe import describe_data, describe_weights
-from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
+from earthprobe.embeddings import read_embeddings
+from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
 
 log = logging.getLogger(__name__)
 
@@ -54,9 +55,7 @@ def write_coordinates(
         labels = train["labels_43"] if train["labels_43"].null_count() == 0 else train["labels_19"]
         rng = np.random.default_rng(seed)
         chosen = train[stratified(labels, sample, rng)]
-        with parquet(features) as file:
-            column = file.read(columns=["embedding"])["embedding"].combine_chunks()
-        vectors = column.flatten().to_numpy().reshape(len(column), column.type.list_size)[chosen["row"].to_numpy()]
+        (vectors,) = read_embeddings(features, [chosen["row"].to_numpy()])
         log.info("%d of %d train patches", len(chosen), len(train))
         layout = umap.UMAP(
             n_neighbors=min(neighbors, len(vectors) - 1),

@@ -44,9 +44,9 @@ def names(choices):
     return "|".join(choices) or "(?!)"
 
 
-def probes_of(kind):
-    """The configured probes of a kind."""
-    return [name for name, probe in PROBES.items() if probe["kind"] == kind]
+def probes_of(*kinds):
+    """The configured probes of these kinds."""
+    return [name for name, probe in PROBES.items() if probe["kind"] in kinds]
 
 
 def as_json(value):

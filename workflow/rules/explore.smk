@@ -67,7 +67,7 @@ rule figure_label_correlation:
 rule umap:
     """Embeddings in two dimensions: once for all label sets, since umap-learn compiles itself in each process."""
     input:
-        package("umap", "describe", "files", "errors"),
+        package("umap", "embeddings", "describe", "files", "errors"),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:

@@ -1,21 +1,30 @@
 """From embeddings to trained probes and their metrics."""
 
 
-rule train_random_forest:
-    """scikit-learn's random forest."""
+rule train_forest:
+    """scikit-learn's random forest, or its extremely randomised trees."""
     input:
-        package("probes/__init__", "probes/random_forest", "probes/train", "label_matrix", "files", "errors"),
+        package(
+            "probes/__init__",
+            "probes/forest",
+            "probes/train",
+            "embeddings",
+            "label_matrix",
+            "progress",
+            "files",
+            "errors",
+        ),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:
         scores=ensure("<results>/probes/{features}/{labels}/{probe}/scores.parquet", non_empty=True),
-        model=ensure("<results>/probes/{features}/{labels}/{probe}/model.skops", non_empty=True),
+        model=ensure("<results>/probes/{features}/{labels}/{probe}/model.safetensors", non_empty=True),
     log:
         "<logs>/train/{features}/{labels}/{probe}.log",
     benchmark:
         "<benchmarks>/train/{features}/{labels}/{probe}.tsv"
     wildcard_constraints:
-        probe=names(probes_of("random_forest")),
+        probe=names(probes_of("random_forest", "extra_trees")),
     conda:
         "../../envs/environment.yaml"
     threads: 16
@@ -27,9 +36,18 @@ rule train_random_forest:
         " --log {log}"
 
 
-use rule train_random_forest as train_linear with:
+use rule train_forest as train_linear with:
     input:
-        package("probes/__init__", "probes/linear", "probes/train", "label_matrix", "progress", "files", "errors"),
+        package(
+            "probes/__init__",
+            "probes/linear",
+            "probes/train",
+            "embeddings",
+            "label_matrix",
+            "progress",
+            "files",
+            "errors",
+        ),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:
@@ -41,7 +59,16 @@ use rule train_random_forest as train_linear with:
 
 use rule train_linear as train_mlp with:
     input:
-        package("probes/__init__", "probes/mlp", "probes/train", "label_matrix", "progress", "files", "errors"),
+        package(
+            "probes/__init__",
+            "probes/mlp",
+            "probes/train",
+            "embeddings",
+            "label_matrix",
+            "progress",
+            "files",
+            "errors",
+        ),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     wildcard_constraints:

@@ -12,6 +12,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from earthprobe.embeddings import read_embeddings
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
 from earthprobe.label_matrix import label_matrix
@@ -147,10 +148,7 @@ def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Dat
         UserError: the index lacks a patch of the features, or has no labels of this set.
     """
     with parquet(features) as file:
-        table = file.read()
-    column = table["embedding"].combine_chunks()
-    vectors = column.flatten().to_numpy().reshape(len(table), column.type.list_size)
-    ids = pl.from_arrow(table.select(["patch_id"]))
+        ids = pl.from_arrow(file.read(columns=["patch_id"]))
     labels = f"labels_{label_set}"
     known = pl.read_parquet(index, columns=["patch_id", "split", labels])
     unlabelled = [entry[0] for entry in read_metadata(index)["rejected"]]
@@ -164,16 +162,25 @@ def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Dat
         lacking = rows.filter(pl.col(labels).is_null())["patch_id"][0]
         raise UserError(f"{index} has no {label_set}-class labels of {lacking}: features and index do not match")
 
-    parts = {}
-    for split in ("train", "val", "test"):
-        here = rows.filter(pl.col("split") == split)
-        targets = label_matrix(here[labels], classes)
-        parts[split] = Part(here["patch_id"].to_list(), vectors[here["row"].to_numpy()], targets)
-    mean = parts["train"].features.mean(axis=0, dtype=np.float64)
-    std = parts["train"].features.std(axis=0, dtype=np.float64)
+    splits = {split: rows.filter(pl.col("split") == split) for split in ("train", "val", "test")}
+    vectors = read_embeddings(features, [here["row"].to_numpy() for here in splits.values()])
+    parts = {
+        split: Part(here["patch_id"].to_list(), matrix, label_matrix(here[labels], classes))
+        for (split, here), matrix in zip(splits.items(), vectors, strict=True)
+    }
+    mean, std = moments(parts["train"].features)
     std[std == 0] = 1.0
     mean32, std32 = mean.astype(np.float32), std.astype(np.float32)
     for part in parts.values():
         part.features -= mean32
         part.features /= std32
     return Data(parts, mean32, std32), read_metadata(features)
+
+
+def moments(features: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Mean and standard deviation of each dimension in float64, without a float64 copy of the features."""
+    mean = features.mean(axis=0, dtype=np.float64)
+    squares = np.zeros_like(mean)
+    for start in range(0, len(features), 4096):
+        squares += np.square(features[start : start + 4096] - mean).sum(axis=0)
+    return mean, np.sqrt(squares / max(len(features), 1))
