@@ -1,5 +1,6 @@
 import json
 import logging
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -88,5 +89,6 @@ def test_what_a_library_prints_stands_in_the_log(tmp_path: Path, monkeypatch: py
     log.write_text("of an earlier run")
     arguments = ["umap", "--features", "x", "--index", "x", "--sample", "1", "--neighbors", "1", "--min-distance", "0"]
     assert main([*arguments, "--output", "x", "--log", str(log)]) == 0
-    words = [line.split()[-1] for line in log.read_text().splitlines()[1:]]
-    assert sorted(words) == ["after", "before", "done", "printed"]
+    *lines, last = log.read_text().splitlines()[1:]
+    assert sorted(line.split()[-1] for line in lines) == ["after", "before", "printed"]
+    assert re.search(r" INFO done in \d+\.\d s, \d+\.\d s of CPU time, peak memory \d+ MiB$", last)

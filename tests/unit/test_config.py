@@ -74,6 +74,8 @@ BAD = [
     ("features.dofa_base.image_size", 256, "image_size: 256 is unknown: one of 224"),
     ("probes.mlp.hiden", [3], "probes.mlp: unknown key `hiden`: did you mean `hidden`"),
     ("probes.mlp.kind", "svm", "probes.mlp.kind: 'svm' is unknown: one of random_forest, extra_trees, linear, mlp"),
+    ("probes.extra_trees.n_estimators", 0, "probes.extra_trees.n_estimators: 0 is less than the minimum of 1"),
+    ("probes.random_forest.max_depth", "deep", "probes.random_forest.max_depth: 'deep' is not of type"),
     ("probes.linear.strengths", [0], "probes.linear.strengths: 0 is less than or equal to the minimum of 0"),
     ("archive.kind", ["simulated"], r"archive.kind: \['simulated'\] is unknown"),
     ("archive.patches", 100.5, "archive.patches: 100.5 is not of type 'integer'"),
@@ -96,6 +98,17 @@ def test_what_is_wrong_is_named(path: str, value: Any, message: str):
     with pytest.raises(UserError, match=message) as caught:
         resolve(config, SCHEMA)
     assert "\n" not in str(caught.value)
+
+
+def test_every_key_of_every_probe_gets_its_default():
+    probes = {kind: {"kind": kind} for kind in ("random_forest", "extra_trees", "linear", "mlp")}
+    complete = resolve({**DEMO, "probes": probes}, SCHEMA)["probes"]
+    levels = yaml.safe_load(SCHEMA.read_text())["$defs"]
+    assert {kind: list(probe) for kind, probe in complete.items()} == {
+        kind: list(levels[f"probe_{kind}"]["properties"]) for kind in probes
+    }
+    assert complete["extra_trees"]["n_estimators"] == 100
+    assert complete["random_forest"]["max_depth"] is None
 
 
 @pytest.mark.parametrize("key", ["archive", "features", "probes"])

@@ -3,8 +3,10 @@
 import argparse
 import json
 import logging
+import resource
 import shlex
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from pathlib import Path
@@ -18,6 +20,7 @@ from earthprobe.errors import UserError
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a step; a :class:`UserError` becomes one line on the terminal and in the log."""
+    start = time.monotonic()
     options = _parser().parse_args(arguments)
     logging.captureWarnings(True)
     logging.basicConfig(
@@ -45,7 +48,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.exception("earthprobe %s stopped at a defect of its own", options.step)
         raise
     if options.log:
-        log.info("done")
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        log.info(
+            "done in %.1f s, %.1f s of CPU time, peak memory %.0f MiB",
+            time.monotonic() - start,
+            used.ru_utime + used.ru_stime,
+            used.ru_maxrss / 1024,
+        )
     return 0
 
 

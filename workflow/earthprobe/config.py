@@ -57,8 +57,9 @@ def _complete(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -
         complete = {key: _complete(item, known.get(key, extra), defs, (*path, str(key))) for key, item in value.items()}
         # In the schema's order, so that the same configuration always gives the same text.
         for key, part in known.items():
-            if key not in complete and "default" in part:
-                complete[key] = part["default"]
+            described = _dereference(part, defs)
+            if key not in complete and "default" in described:
+                complete[key] = described["default"]
         return {key: complete[key] for key in [*known, *(k for k in complete if k not in known)] if key in complete}
     return value
 

@@ -1,0 +1,1 @@
+"""What `make bench` and `make rehearsal` measure; nothing here asserts a time."""
