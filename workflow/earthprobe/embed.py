@@ -22,7 +22,7 @@ from earthprobe.shard import read_shard
 
 log = logging.getLogger(__name__)
 
-ROW_GROUP = 1024  # patches; 3 MB of 768 floats
+ROW_GROUP = 128  # patches; 0.4 MB of 768 floats, of which a merge holds one or more a shard
 
 
 def embed_shard(

@@ -95,7 +95,8 @@ def read_metadata(path: Path) -> dict[str, Any]:
 def parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Opens a Parquet file of the workflow; a truncated or foreign one is a :class:`UserError`."""
     try:
-        with pq.ParquetFile(path) as file:
+        # Buffering ahead would read a whole file to hand out its first batch.
+        with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (pa.ArrowInvalid, OSError) as error:
         reason = str(error).splitlines()[0]

@@ -41,21 +41,22 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     train = data.parts["train"]
     patches, classes = train.targets.shape
     tree_bytes = most_bytes(patches, classes, bootstrap=probe["kind"] == "random_forest")
-    at_once = max(1, min(threads, GROWING // tree_bytes))
+    # Several a thread, so that few threads wait for the last tree of a batch.
+    at_once = max(1, min(4 * threads, GROWING // tree_bytes))
     log.info("%d trees at once", at_once)
     # One generator for all batches: each tree draws its seed from it, as in one large forest.
     random = check_random_state(probe["seed"])
     totals = {split: np.zeros((len(data.parts[split].ids), classes)) for split in ("val", "test")}
     trees: list[Tree] = []
     progress = Progress(log, probe["n_estimators"], "trees")
-    with ThreadPoolExecutor(at_once) as pool:
+    with ThreadPoolExecutor(threads) as pool:
         while len(trees) < probe["n_estimators"]:
             batch = KINDS[probe["kind"]](
                 n_estimators=min(at_once, probe["n_estimators"] - len(trees)),
                 max_depth=probe["max_depth"],
                 min_samples_leaf=probe["min_samples_leaf"],
                 random_state=random,
-                n_jobs=at_once,
+                n_jobs=threads,
             ).fit(train.features, train.targets)
             leaves = {
                 split: pool.map(lambda tree, part=data.parts[split]: tree.tree_.apply(part.features), batch.estimators_)

@@ -94,7 +94,8 @@ class Curvature:
 
     def scale(self, strength: float) -> Tensor:
         """By what a step along each eigenvector is to be scaled, shape (classes, dimensions)."""
-        return (self.classes[:, None] * self.values + strength).rsqrt()
+        scale: Tensor = (self.classes[:, None] * self.values + strength).rsqrt()
+        return scale
 
 
 def minimise(
@@ -133,11 +134,11 @@ def minimise(
         logits = F.linear(x, along @ curvature.vectors.T, scaled_bias * bias_scale)
         # Summed in float64: float32 would take the last, small improvements for none and stop too early.
         entropy = F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(dtype=torch.float64) / len(x)
-        value = entropy + 0.5 * strength * along.square().sum()
+        value: Tensor = entropy + 0.5 * strength * along.square().sum()
         value.backward()  # type: ignore[no-untyped-call]
         return value
 
     optimizer.step(loss)  # type: ignore[no-untyped-call]
     iterations: int = optimizer.state[scaled]["n_iter"]
     with torch.no_grad():
-        return scaled * scale @ curvature.vectors.T, scaled_bias * bias_scale, iterations
+        return (scaled * scale).mm(curvature.vectors.T), scaled_bias.mul(bias_scale), iterations

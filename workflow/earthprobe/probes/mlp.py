@@ -42,7 +42,9 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
         share = (y.sum(0) + 0.5) / (len(y) + 1)
         last: Any = model[-1]
         last.bias.copy_(torch.log(share / (1 - share)))
-    optimizer = torch.optim.AdamW(model.parameters(), lr=probe["learning_rate"], weight_decay=probe["weight_decay"])
+    optimizer = torch.optim.AdamW(
+        model.parameters(), lr=probe["learning_rate"], weight_decay=probe["weight_decay"], fused=True
+    )
     order = torch.Generator().manual_seed(probe["seed"])
     best_loss, best_epoch, best_state = float("inf"), 0, model.state_dict()
     losses: list[float] = []
