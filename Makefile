@@ -1,4 +1,4 @@
-# demo, report, test, lint, lock: each makes .venv from envs/requirements.lock by itself.
+# demo, report, test, bench, lint, lock: each makes .venv from envs/requirements.lock by itself.
 PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
@@ -6,7 +6,7 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo report test lint format lock docs clean
+.PHONY: demo report test bench rehearsal lint format lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables
@@ -16,6 +16,14 @@ demo: .venv/ready  ## the simulated archive from patches to tables
 test: .venv/ready  ## unit tests first, then runs of the workflow
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/workflow
+
+bench: .venv/ready  ## speed and memory beside other ways, as one table
+	$(BIN)/python -m bench
+
+# DATA is the folder of the official split files and of reBEN's label tables.
+DATA ?= ../shared/data
+rehearsal: .venv/ready  ## all steps behind the embeddings at full scale: hours
+	$(BIN)/python -m bench.rehearsal --data $(DATA) --cores $(CORES)
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -119,7 +119,7 @@ def test_contract(
     path = run(twelve, patches_of, weights, tmp_path)
     schema = pq.read_schema(path)
     assert schema.names == ["patch_id", "embedding"]
-    assert str(schema.field("embedding").type) == "fixed_size_list<element: float>[768]"
+    assert str(schema.field("embedding").type) == "fixed_size_list<element: float not null>[768]"
     metadata = read_metadata(path)
     assert metadata["model"] == "dofa_base_patch16_224"
     assert metadata["weights"] == "random:0"

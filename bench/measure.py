@@ -1,0 +1,601 @@
+"""The benchmarks: each function measures one row, ours and another way side by side, and asserts equal results.
+
+`python -m bench.measure NAME` prints one row as JSON; `python -m bench` runs them all, each in its own process.
+"""
+
+import functools
+import json
+import math
+import multiprocessing
+import os
+import resource
+import shutil
+import subprocess
+import sys
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+REPOSITORY = Path(__file__).parents[1]
+WORK = Path("results/bench/work")
+CORES = os.cpu_count() or 1
+DIMENSIONS = 768
+GFLOP = 35.4  # of DOFA base for one patch: 197 tokens of 224 x 224 pixels
+STRENGTHS = [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001]
+
+
+@dataclass
+class Row:
+    """A measurement.
+
+    Attributes:
+        ours: what earthprobe reaches.
+        other: what the other way reaches.
+        unit: of ours, other and limit.
+        limit: what this machine allows, or the goal.
+        less_is_better: of times and memory.
+    """
+
+    ours: float | str
+    other: float | None
+    unit: str
+    limit: float | None = None
+    less_is_better: bool = False
+
+    def columns(self, name: str) -> dict[str, object]:
+        """The row of the table; a ratio above 1 says that ours is better."""
+        ratio = share = None
+        if not isinstance(self.ours, str):
+            ratio = self._better(self.ours, self.other)
+            share = self._better(self.ours, self.limit)
+        return {**asdict(self), "name": name, "ratio": ratio, "share_of_limit": share}
+
+    def _better(self, ours: float, than: float | None) -> float | None:
+        if than is None:
+            return None
+        return than / ours if self.less_is_better else ours / than
+
+
+Timed = tuple[float, Any]
+
+
+def timed(function: Callable[[], Any]) -> Timed:
+    """Seconds and the result."""
+    start = time.perf_counter()
+    result = function()
+    return time.perf_counter() - start, result
+
+
+def side_by_side(ours: Callable[[], Any], other: Callable[[], Any], repeats: int = 3) -> tuple[Timed, Timed]:
+    """The best time of each, taken in turns so that both see the same machine."""
+    pairs = [(timed(ours), timed(other)) for _ in range(repeats)]
+    first: list[Timed] = [pair[0] for pair in pairs]
+    second: list[Timed] = [pair[1] for pair in pairs]
+    return min(first, key=lambda t: t[0]), min(second, key=lambda t: t[0])
+
+
+def peak_mib(function: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
+    """The peak memory of a function in a process of its own, and its result."""
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        mib: float
+        mib, result = pool.apply(_run_and_say, (function, arguments))
+    return mib, result
+
+
+def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[float, Any]:
+    result = function(*arguments)
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, result
+
+
+# Data ---------------------------------------------------------------------------------------------------------------
+
+
+def archive(patches: int = 1024) -> Path:
+    """A simulated archive, its index and one shard; made once."""
+    from earthprobe.index_patches import index_patches
+    from earthprobe.layout import S1_FOLDER, SPLITS
+    from earthprobe.shard import write_shard
+    from earthprobe.shard_statistics import write_statistics
+    from earthprobe.simulate import simulate
+
+    root = WORK / f"archive-{patches}"
+    if not (root / "statistics.json").exists():
+        simulate(patches, 0, REPOSITORY / "resources/label_set_counts.csv", root)
+        index_patches(
+            root / S1_FOLDER,
+            {split: root / f"bigearthnet-{split}.csv" for split in SPLITS},
+            shards=1,
+            archive="bench",
+            simulated=True,
+            output=root / "patches.parquet",
+            mismatches=root / "mismatches.csv",
+        )
+        write_shard(root / "patches.parquet", root / S1_FOLDER, 0, root / "shard.parquet")
+        write_statistics(root / "patches.parquet", [root / "shard.parquet"], 0, root / "statistics.json")
+    return root
+
+
+def weights() -> Path:
+    """Random weights of DOFA base."""
+    from earthprobe.embed_weights import store_weights
+
+    path = WORK / "weights.safetensors"
+    if not path.exists():
+        store_weights("dofa_base_patch16_224", "random:0", path)
+    return path
+
+
+def probe_data(train: int, classes: int) -> Any:
+    """Synthetic features whose classes overlap: train, and half as many for val and test."""
+    from earthprobe.probes.train import Data, Part
+
+    rng = np.random.default_rng(0)
+    basis = np.linalg.qr(rng.normal(size=(DIMENSIONS, DIMENSIONS)))[0] * (np.arange(1, DIMENSIONS + 1) ** -0.5)[:, None]
+    centres = rng.normal(0, 0.06, (classes, DIMENSIONS))
+    frequency = np.geomspace(0.4, 0.005, classes)
+    parts = {}
+    for split, count in (("train", train), ("val", train // 2), ("test", train // 2)):
+        targets = rng.random((count, classes)) < frequency
+        features = ((rng.normal(size=(count, DIMENSIONS)) + targets @ centres) @ basis).astype(np.float32)
+        parts[split] = Part([f"{split}{i}" for i in range(count)], features, targets)
+    mean, std = parts["train"].features.mean(axis=0), parts["train"].features.std(axis=0)
+    for part in parts.values():
+        part.features = (part.features - mean) / std
+    return Data(parts, mean, std)
+
+
+# Pixels -------------------------------------------------------------------------------------------------------------
+
+
+def shard_read() -> Row:
+    """Reading bands: ours, rasterio, and merely the bytes."""
+    import rasterio
+    from earthprobe.tiff import read_band
+
+    paths = [str(path) for path in sorted(archive().glob("BigEarthNet-S1-v1.0/*/*.tif"))]
+
+    def by_rasterio() -> list[Any]:
+        bands = []
+        for path in paths:
+            with rasterio.open(path) as image:
+                bands.append(image.read(1))
+        return bands
+
+    def as_bytes() -> None:
+        for path in paths:
+            with open(path, "rb") as file:  # noqa: PTH123
+                file.read()
+
+    (ours, mine), (other, theirs) = side_by_side(lambda: [read_band(path) for path in paths], by_rasterio)
+    assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
+    limit = min(timed(as_bytes)[0] for _ in range(5))
+    return Row(len(paths) / ours, len(paths) / other, "bands/s", len(paths) / limit)
+
+
+def shard() -> Row:
+    """From TIFFs to the Parquet file of a shard: ours, a loop over rasterio, and merely the bytes."""
+    import rasterio
+    from earthprobe import shard as module
+    from earthprobe.layout import S1_FOLDER
+
+    root = archive()
+    ids = pl.read_parquet(root / "shard.parquet", columns=["patch_id"])["patch_id"].to_list()
+
+    def other() -> None:
+        with pq.ParquetWriter(
+            root / "other.parquet",
+            module.SCHEMA,
+            compression="lz4",
+            use_dictionary=False,
+            use_byte_stream_split=[f"{band}.list.element" for band in module.BANDS],
+            write_statistics=["patch_id"],
+        ) as writer:
+            for start in range(0, len(ids), module.ROW_GROUP):
+                group, planes = ids[start : start + module.ROW_GROUP], {band: [] for band in module.BANDS}
+                for patch_id in group:
+                    for band, values in planes.items():
+                        with rasterio.open(root / S1_FOLDER / patch_id / f"{patch_id}_{band}.tif") as image:
+                            values.append(image.read(1).ravel())
+                columns = [
+                    pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(v)), type=module.PIXELS)
+                    for v in planes.values()
+                ]
+                writer.write_table(pa.table([pa.array(group), *columns], schema=module.SCHEMA))
+
+    def ours() -> None:
+        module.write_shard(root / "patches.parquet", root / S1_FOLDER, 0, root / "ours.parquet")
+
+    def as_bytes() -> None:
+        for patch_id in ids:
+            for band in module.BANDS:
+                (root / S1_FOLDER / patch_id / f"{patch_id}_{band}.tif").read_bytes()
+
+    (mine, _), (theirs, _) = side_by_side(ours, other, 5)
+    assert pq.read_table(root / "ours.parquet").equals(pq.read_table(root / "other.parquet"))
+    limit = min(timed(as_bytes)[0] for _ in range(5))
+    return Row(len(ids) / mine, len(ids) / theirs, "patches/s", len(ids) / limit)
+
+
+# Embeddings ---------------------------------------------------------------------------------------------------------
+
+
+def embed(precision: str, device: str) -> Row:
+    """From a shard to Parquet: ours, torchgeo's dataset and float32 model, and the machine's matrix product."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+    from earthprobe.dofa import build
+    from earthprobe.embed import choose_precision, embed_shard
+    from earthprobe.embed_weights import load_model
+    from torch.utils.data import DataLoader, Subset
+    from torchgeo.datasets import BigEarthNet
+
+    if device == "cuda" and not torch.cuda.is_available():
+        return Row("not measured: no GPU", None, "patches/s")
+    if device == "cpu" and choose_precision("auto", "cpu") == torch.float32 and precision == "bfloat16":
+        return Row("not measured: no bfloat16 units", None, "patches/s")
+    torch.set_num_threads(CORES)
+    fast = device == "cuda"
+    root = archive(8192 if fast else 1024)
+    shard_file = root / "shard.parquet"
+    if not fast:  # as many as take half a minute
+        shard_file = _head(shard_file, 512 if precision == "bfloat16" else 96)
+    count = pq.read_metadata(shard_file).num_rows
+    statistics = json.loads((root / "statistics.json").read_text())["train"]
+    mean, std = (torch.tensor([statistics[b][k] for b in ("VV", "VH")]).view(-1, 1, 1) for k in ("mean", "std"))
+    model, _ = load_model(weights())
+    model.to(device)
+
+    def prepare(pixels: Any) -> Any:
+        return F.interpolate((pixels - mean.to(device)) / std.to(device), size=(224, 224), mode="bilinear")
+
+    dataset = BigEarthNet(str(root), split="train", bands="s1")
+    some = Subset(dataset, range(min(2048 if fast else 64, len(dataset))))
+
+    @torch.inference_mode()
+    def theirs() -> None:
+        loader = DataLoader(some, batch_size=64 if fast else 16, num_workers=8 if fast else 1)
+        for batch in loader:  # torchgeo sorts the files: VH comes first
+            model.forward_features(prepare(batch["image"].to(device).flip(1)), [3.75, 3.75]).cpu()
+
+    def ours() -> None:
+        embed_shard(
+            shard_file,
+            root / "statistics.json",
+            weights(),
+            bands=["VV", "VH"],
+            wavelengths=[3.75, 3.75],
+            image_size=224,
+            precision=precision,
+            device=device,
+            threads=CORES,
+            output=root / "features.parquet",
+        )
+
+    (mine, _), (other, _) = side_by_side(ours, theirs, 2)
+    few = pq.read_table(shard_file).slice(0, 16)
+    planes = [few[b].combine_chunks().flatten().to_numpy().reshape(-1, 120, 120) for b in ("VV", "VH")]
+    with torch.inference_mode():
+        want = build_again(build, weights()).forward_features(
+            F.interpolate((torch.from_numpy(np.stack(planes, 1)) - mean) / std, size=(224, 224), mode="bilinear"),
+            [3.75, 3.75],
+        )
+    got = pq.read_table(root / "features.parquet")["embedding"].combine_chunks().flatten().to_numpy()
+    assert F.cosine_similarity(torch.from_numpy(got.reshape(count, -1)[:16]), want).min() > 0.999
+    return Row(count / mine, len(some) / other, "patches/s", _matrix_product(precision, device) / GFLOP)
+
+
+def build_again(build: Callable[[str], Any], path: Path) -> Any:
+    """Torchgeo's model on the CPU with the stored weights."""
+    import safetensors.torch
+
+    model = build("dofa_base_patch16_224")
+    model.load_state_dict(safetensors.torch.load_file(path))
+    return model
+
+
+def _head(path: Path, rows: int) -> Path:
+    """The first rows of a shard, as a shard."""
+    target = path.with_name(f"shard-{rows}.parquet")
+    with pq.ParquetFile(path) as file:
+        table = file.read().slice(0, rows)
+        metadata = {**(table.schema.metadata or {}), **(file.metadata.metadata or {})}
+    metadata.pop(b"ARROW:schema", None)
+    pq.write_table(table.replace_schema_metadata(metadata), target, row_group_size=256)
+    return target
+
+
+def _matrix_product(precision: str, device: str) -> float:
+    """GFLOP/s of the model's largest matrix product, the best of many."""
+    import torch
+
+    dtype = {"bfloat16": torch.bfloat16, "float32": torch.float32}[precision]
+    rows = 256 * 197 if device == "cuda" else 8 * 197
+    x, w = (torch.randn(n, 768, dtype=dtype, device=device) for n in (rows, 3072))
+
+    def product() -> None:
+        torch.nn.functional.linear(x, w)
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    with torch.inference_mode():
+        return 2 * rows * 768 * 3072 / min(timed(product)[0] for _ in range(100)) / 1e9
+
+
+def _feature_shards(rows: int) -> Path:
+    """64 shards of embeddings, and the patches that they should hold."""
+    from earthprobe.embed import ROW_GROUP, embedding_schema
+    from earthprobe.files import with_metadata, write_json
+
+    root = WORK / f"features-{rows}"
+    if (root / "patches.parquet").exists():
+        return root
+    root.mkdir(parents=True, exist_ok=True)
+    schema = with_metadata(embedding_schema(DIMENSIONS), {"model": "synthetic"})
+    rng = np.random.default_rng(0)
+    of = np.sort(rng.permutation(rows).reshape(64, -1))
+    for number, members in enumerate(of):
+        values = pa.array(rng.standard_normal(len(members) * DIMENSIONS, dtype=np.float32))
+        column = pa.FixedSizeListArray.from_arrays(values, type=schema.field("embedding").type)
+        table = pa.table([pa.array([f"p{i:07d}" for i in members]), column], schema=schema)
+        path = root / f"{number:04d}.parquet"
+        pq.write_table(table, path, row_group_size=ROW_GROUP, compression="none", use_dictionary=False)
+    write_json(root / "statistics.json", {"rejected": []})
+    pl.DataFrame({"patch_id": [f"p{i:07d}" for i in range(rows)]}).write_parquet(root / "patches.parquet")
+    return root
+
+
+def _merge_ours(root: Path) -> None:
+    from earthprobe.merge import merge
+
+    merge(sorted(root.glob("0*.parquet")), root / "patches.parquet", root / "statistics.json", root / "ours.parquet")
+
+
+def _merge_polars(root: Path) -> None:
+    frames = [pl.read_parquet(path) for path in sorted(root.glob("0*.parquet"))]
+    pl.concat(frames).sort("patch_id").write_parquet(root / "other.parquet", compression="uncompressed")
+
+
+def merge() -> Row:
+    """Merging 64 shards: ours, polars in memory, and copying as many bytes."""
+    root = _feature_shards(128_000)
+    (mine, _), (other, _) = side_by_side(lambda: _merge_ours(root), lambda: _merge_polars(root))
+    ours, theirs = (pl.read_parquet(root / f"{name}.parquet") for name in ("ours", "other"))
+    assert ours["patch_id"].equals(theirs["patch_id"])
+    assert np.array_equal(ours["embedding"].to_numpy(), theirs["embedding"].to_numpy())
+
+    def copy() -> None:
+        shutil.copyfile(root / "ours.parquet", root / "copy.parquet")
+
+    limit = min(timed(copy)[0] for _ in range(3))
+    return Row(128_000 / mine, 128_000 / other, "rows/s", 128_000 / limit)
+
+
+def merge_memory() -> Row:
+    """Peak memory of merging 64 shards: ours with four times the rows, against ours, is the limit's share."""
+    large, small = _feature_shards(512_000), _feature_shards(128_000)
+    ours, other = peak_mib(_merge_ours, large)[0], peak_mib(_merge_polars, large)[0]
+    return Row(ours, other, "MiB", peak_mib(_merge_ours, small)[0], less_is_better=True)
+
+
+# Probes -------------------------------------------------------------------------------------------------------------
+
+
+def _forest_probe(kind: str, trees: int) -> dict[str, Any]:
+    return {"kind": kind, "n_estimators": trees, "max_depth": None, "min_samples_leaf": 1, "seed": 0}
+
+
+def _forest_ours(rows: int, classes: int, trees: int, kind: str = "random_forest") -> tuple[float, Any]:
+    from earthprobe.probes import forest
+
+    data = probe_data(rows, classes)
+    return timed(lambda: forest.fit(data, _forest_probe(kind, trees), CORES).scores["test"])
+
+
+def _forest_sklearn(rows: int, classes: int, trees: int) -> tuple[float, Any]:
+    from sklearn.ensemble import RandomForestClassifier
+
+    data = probe_data(rows, classes)
+    train, test = data.parts["train"], data.parts["test"]
+
+    def run() -> Any:
+        forest = RandomForestClassifier(trees, random_state=0, n_jobs=CORES).fit(train.features, train.targets)
+        for part in (data.parts["val"], test):
+            columns = [p[:, 1] for p in forest.predict_proba(part.features)]
+        return np.stack(columns, axis=1).astype(np.float32)
+
+    return timed(run)
+
+
+def random_forest(classes: int) -> Row:
+    """Growing and scoring a forest: ours in batches, and scikit-learn at once."""
+    size = (10_000, classes, 24)
+    mine, scores = _forest_ours(*size)
+    other, want = _forest_sklearn(*size)
+    assert np.array_equal(scores, want)
+    return Row(size[2] / mine, size[2] / other, "trees/s")
+
+
+def random_forest_memory(classes: int) -> Row:
+    """Peak memory of the same, with enough trees to count."""
+    size = (10_000, classes, 100)
+    ours, (_, scores) = peak_mib(_forest_ours, *size)
+    other, (_, want) = peak_mib(_forest_sklearn, *size)
+    assert np.array_equal(scores, want)
+    return Row(ours, other, "MiB", less_is_better=True)
+
+
+def extra_trees(classes: int) -> Row:
+    """Extremely randomised trees against random forest, both ours; the mAP is compared, not equal."""
+    from sklearn.metrics import average_precision_score
+
+    size = (10_000, classes, 24)
+    ours, scores = _forest_ours(*size, "extra_trees")
+    other, base = _forest_ours(*size)
+    targets = probe_data(*size[:2]).parts["test"].targets
+    quality = [float(average_precision_score(targets, s)) for s in (scores, base)]
+    print(f"mAP of extra_trees and random_forest: {quality[0]:.4f} {quality[1]:.4f}", file=sys.stderr)
+    return Row(size[2] / ours, size[2] / other, "trees/s")
+
+
+def linear() -> Row:
+    """A grid of six strengths, 19 classes: ours, and scikit-learn one class at a time; mAP within 0.002."""
+    from earthprobe.probes import linear as module
+    from sklearn.linear_model import LogisticRegression
+    from sklearn.metrics import average_precision_score, log_loss
+
+    data = probe_data(10_000, 19)
+    train, val, test = (data.parts[split] for split in ("train", "val", "test"))
+
+    def theirs() -> Any:
+        best: tuple[float, Any] = (math.inf, None)
+        for strength in STRENGTHS:
+            models = [
+                LogisticRegression(C=1 / (strength * len(train.ids)), max_iter=1000).fit(train.features, y)
+                for y in train.targets.T
+            ]
+            scores = [[m.predict_proba(p.features)[:, 1] for m in models] for p in (val, test)]
+            loss = float(np.mean([log_loss(y, p) for y, p in zip(val.targets.T, scores[0], strict=True)]))
+            best = min(best, (loss, np.stack(scores[1], axis=1)), key=lambda pair: pair[0])
+        return best[1]
+
+    probe = {"strengths": STRENGTHS, "max_iterations": 500}
+    mine, fitted = timed(lambda: module.fit(data, probe, CORES))
+    other, want = timed(theirs)
+    ours, reference = (float(average_precision_score(test.targets, scores)) for scores in (fitted.scores["test"], want))
+    print(f"mAP of ours and scikit-learn: {ours:.4f} {reference:.4f}", file=sys.stderr)
+    assert abs(ours - reference) < 0.002
+    return Row(mine, other, "s", less_is_better=True)
+
+
+def mlp() -> Row:
+    """An epoch of 50,000 patches: ours, and the same steps fed by a DataLoader; the limit is the goal for that many."""
+    import torch
+    import torch.nn.functional as F  # noqa: N812
+    from earthprobe.probes import mlp as module
+    from torch.utils.data import DataLoader, TensorDataset
+
+    data = probe_data(50_000, 19)
+    probe = {
+        "hidden": [512],
+        "learning_rate": 3e-4,
+        "weight_decay": 0.01,
+        "dropout": 0.2,
+        "batch_size": 64,
+        "max_epochs": 1,
+        "patience": 1,
+        "seed": 0,
+    }
+    x, y, x_val, y_val = (
+        torch.from_numpy(a)
+        for s in ("train", "val")
+        for a in (data.parts[s].features, data.parts[s].targets.astype("f4"))
+    )
+
+    def theirs() -> float:
+        torch.manual_seed(0)
+        model = module.build(DIMENSIONS, probe["hidden"], y.shape[1], probe["dropout"])
+        share = (y.sum(0) + 0.5) / (len(y) + 1)
+        with torch.no_grad():
+            model[-1].bias.copy_(torch.log(share / (1 - share)))
+        optimizer = torch.optim.AdamW(model.parameters(), lr=probe["learning_rate"], weight_decay=probe["weight_decay"])
+        order = torch.randperm(len(x), generator=torch.Generator().manual_seed(0)).split(64)
+        batches = [rows.tolist() for rows in order]
+        for features, targets in DataLoader(TensorDataset(x, y), batch_sampler=batches, generator=torch.Generator()):
+            loss = F.binary_cross_entropy_with_logits(model(features), targets)
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+        model.eval()
+        with torch.inference_mode():
+            return float(F.binary_cross_entropy_with_logits(model(x_val), y_val))
+
+    torch.set_num_threads(CORES)
+    (mine, fitted), (other, loss) = side_by_side(lambda: module.fit(data, probe, CORES), theirs, 2)
+    assert math.isclose(fitted.chosen["val_loss"], loss, rel_tol=1e-4), (fitted.chosen["val_loss"], loss)
+    return Row(mine, other, "s", 30 * 50_000 / 269_695, less_is_better=True)
+
+
+def umap() -> Row:
+    """Laying out a sample of 5,000 of 20,000 patches: ours, and umap-learn with all of them."""
+    import umap as library
+    from earthprobe.umap import stratified
+
+    data = probe_data(20_000, 19).parts["train"]
+    labels = pl.Series([np.flatnonzero(row).tolist() for row in data.targets], dtype=pl.List(pl.UInt8))
+
+    def layout(rows: Any) -> Any:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return library.UMAP(n_neighbors=15, min_dist=0.1, random_state=0, n_jobs=1).fit_transform(rows)
+
+    layout(data.features[:2000])  # umap-learn compiles itself
+    mine, _ = timed(lambda: layout(data.features[stratified(labels, 5000, np.random.default_rng(0))]))
+    other, _ = timed(lambda: layout(data.features))
+    return Row(mine, other, "s", less_is_better=True)
+
+
+# The workflow -------------------------------------------------------------------------------------------------------
+
+
+def dag(shards: int, goal: float) -> Row:
+    """A dry run of shards x 3 feature sets x 2 label sets x 6 probes; the limit is the goal."""
+    import yaml
+
+    root = WORK / "dag"
+    (root / "BigEarthNet-S1-v1.0").mkdir(parents=True, exist_ok=True)
+    for split in ("train", "val", "test"):
+        (root / f"bigearthnet-{split}.csv").touch()
+    demo = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+    (features,) = demo["features"].values()
+    config = {
+        "archive": {"name": f"dag{shards}", "kind": "bigearthnet-v1", "root": str(root), "shards": shards},
+        "label_sets": [19, 43],
+        "features": {f"set{n}": {**features, "weights": f"random:{n}"} for n in range(3)},
+        "probes": {f"probe{n}": {"kind": "linear"} for n in range(6)},
+    }
+    path = root / f"{shards}.yaml"
+    path.write_text(yaml.safe_dump(config))
+    command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "all", "--configfile", str(path)]
+    seconds, done = timed(lambda: subprocess.run(command, capture_output=True, check=True, cwd=REPOSITORY))
+    assert done.returncode == 0
+    return Row(seconds, None, "s", goal, less_is_better=True)
+
+
+ROWS: dict[str, Callable[[], Row]] = {
+    "shard_read": shard_read,
+    "shard": shard,
+    "embed_cpu": functools.partial(embed, "bfloat16", "cpu"),
+    "embed_cpu_float32": functools.partial(embed, "float32", "cpu"),
+    "embed_gpu": functools.partial(embed, "bfloat16", "cuda"),
+    "merge": merge,
+    "merge_memory": merge_memory,
+    "random_forest_19": functools.partial(random_forest, 19),
+    "random_forest_43": functools.partial(random_forest, 43),
+    "random_forest_43_memory": functools.partial(random_forest_memory, 43),
+    "extra_trees_43": functools.partial(extra_trees, 43),
+    "linear": linear,
+    "mlp": mlp,
+    "umap": umap,
+    "dag_64": functools.partial(dag, 64, 5),
+    "dag_1024": functools.partial(dag, 1024, 20),
+}
+
+
+def main() -> Iterator[str]:
+    """Measures the rows that are named on the command line."""
+    warnings.simplefilter("ignore")
+    for name in sys.argv[1:]:
+        yield json.dumps(ROWS[name]().columns(name))
+
+
+if __name__ == "__main__":
+    for line in main():
+        print(line)
