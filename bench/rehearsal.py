@@ -124,7 +124,15 @@ def write_shards(frame: pl.DataFrame, labels_43: list[list[int]], results: Path)
     rotation = np.linalg.qr(rng.normal(size=(DIMENSIONS, DIMENSIONS)))[0].astype(np.float32)
     basis = rotation * (np.arange(1, DIMENSIONS + 1, dtype=np.float32) ** -0.5)[:, None]
     centres = rng.normal(0, 0.06, (43, DIMENSIONS)).astype(np.float32) @ basis
-    origin = {"model": "synthetic", "weights": "random:0", "archive": results.name, "simulated": True}
+    origin: dict[str, object] = {
+        "archive": results.name,
+        "simulated": True,
+        "model": "synthetic",
+        "weights": "random:0",
+    }
+    origin |= {"file": "", "sha256": "", "bands": ["VV", "VH"], "wavelengths": [3.75, 3.75], "image_size": 224}
+    origin |= {"normalization": {"kind": "zscore"}, "pooling": "none", "precision": "float32", "device": "none"}
+    origin |= {"torch_version": "", "torchgeo_version": ""}
     schema = with_metadata(embedding_schema(DIMENSIONS), origin)
     frame = frame.with_columns(labels=pl.Series(labels_43))
     for shard in range(SHARDS):

@@ -1,0 +1,120 @@
+"""The parts of the benchmarks that are not measurements."""
+
+import csv
+import itertools
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+
+from bench import growth, rehearsal
+from bench.__main__ import COLUMNS, format_row, main, shown
+from bench.measure import ROWS, Row
+from tests.conftest import V1_SAMPLE
+
+
+def test_a_ratio_above_one_says_that_ours_is_better():
+    rate = Row(20.0, 5.0, "patches/s", 25.0).columns("embed_cpu")
+    assert (rate["ratio"], rate["share_of_limit"]) == (4.0, 0.8)
+    time = Row(2.0, 10.0, "s", 1.0, less_is_better=True).columns("linear")
+    assert (time["ratio"], time["share_of_limit"]) == (5.0, 0.5)
+    assert Row(2.0, None, "s").columns("dag")["ratio"] is None
+
+
+def test_the_table_has_the_columns_and_says_what_cannot_be_measured(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(sys, "argv", ["bench", "embed_gpu", "--output", str(tmp_path / "bench.csv")])
+    main()
+    with (tmp_path / "bench.csv").open() as file:
+        (row,) = csv.DictReader(file)
+    assert tuple(row) == COLUMNS == ("name", "ours", "other", "unit", "ratio", "limit", "share_of_limit")
+    assert row["name"] == "embed_gpu"
+    printed = capsys.readouterr().out
+    assert "cores of" in printed
+    if row["ratio"] == "":
+        assert row["ours"] == "not measured: no GPU"
+        assert "not measured: no GPU" in printed
+
+
+def test_every_row_that_the_table_promises_is_there():
+    wanted = [
+        "embed_cpu",
+        "embed_gpu",
+        "shard",
+        "merge",
+        "random_forest_43",
+        "linear",
+        "mlp",
+        "umap",
+        "dag_64",
+        "dag_1024",
+    ]
+    assert set(wanted) <= set(ROWS)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, ""), (0.12345, "0.123"), (12345.6, "12346"), ("x", "x"), (7.0, "7")]
+)
+def test_figures_are_short(value: object, text: str):
+    assert shown(value) == text
+    assert format_row((text, *[""] * 6)).strip() == text
+
+
+def test_a_rehearsal_has_the_official_names_and_real_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    if not V1_SAMPLE.exists():
+        pytest.skip(f"{V1_SAMPLE} is not here")
+    monkeypatch.setattr(rehearsal, "SHARDS", 2)
+    results = tmp_path / "rehearsal-1"
+    count = rehearsal.prepare(V1_SAMPLE.parent, 1, results)
+    assert abs(count - 5193) < 250  # one percent of 519,284, by a hash
+    assert rehearsal.prepare(V1_SAMPLE.parent, 1, results) == count
+    index = pl.read_parquet(results / "index.parquet")
+    assert dict(index["split"].value_counts().iter_rows()).keys() == {"train", "val", "test"}
+    stored = [pq.read_table(results / f"features/synthetic/{n:04d}.parquet") for n in range(2)]
+    assert sorted(i for t in stored for i in t["patch_id"].to_pylist()) == index["patch_id"].to_list()
+    vectors = np.concatenate([t["embedding"].combine_chunks().flatten().to_numpy() for t in stored])
+    assert np.isfinite(vectors).all()
+    known = pl.read_parquet(V1_SAMPLE.parent / "reben-metadata/metadata.parquet", columns=["s1_name", "labels"])
+    joined = index.join(known, left_on="patch_id", right_on="s1_name")
+    assert len(joined) > 4000
+    from earthprobe.labels import CLASSES_19
+
+    for row in joined.head(50).iter_rows(named=True):
+        assert [CLASSES_19[i] for i in row["labels_19"]] == sorted(row["labels"], key=CLASSES_19.index)
+
+
+def test_growth_reads_what_the_logs_say(tmp_path: Path):
+    for share, seconds in ((10, 4.0), (100, 41.5)):
+        results = tmp_path / f"rehearsal-{share}"
+        log = results / "logs/train/synthetic/43/mlp.log"
+        log.parent.mkdir(parents=True)
+        log.write_text(
+            f"10:00:00 INFO done in {seconds} s, {2 * seconds} s of CPU time, peak memory {share * 10} MiB\n"
+        )
+        (results / "logs/merge").mkdir()
+        (results / "logs/merge/synthetic.log").write_text("no such line")
+        (results / "prepared").write_text(str(share * 5000))
+    rows = [row for share in (10, 100) for row in rehearsal.measured(tmp_path / f"rehearsal-{share}", share)]
+    assert rows == [
+        ("train", "synthetic 43 mlp", 10, 50000, 4.0, 8.0, 100.0),
+        ("train", "synthetic 43 mlp", 100, 500000, 41.5, 83.0, 1000.0),
+    ]
+    path = tmp_path / "rehearsal.csv"
+    path.write_text("\n".join(",".join(map(str, row)) for row in [rehearsal.STEPS, *rows]))
+    steps = growth.read(path)
+    assert "mlp, 43 classes | 4 s, 8 s CPU, 0.1 GiB | 42 s, 83 s CPU, 1.0 GiB" in growth.markdown(steps)
+    growth.draw(steps, tmp_path / "growth.png")
+    assert (tmp_path / "growth.png").stat().st_size > 10_000
+    assert json.loads((tmp_path / "rehearsal-10/measured.json").read_text())[0][0] == "train"
+
+
+def test_labels_of_a_figure_do_not_touch():
+    heights = growth.spread([1.0, 1.1, 50.0, 95.0, 99.0, 100.0], (1.0, 100.0))
+    assert heights == sorted(heights)
+    assert min(b / a for a, b in itertools.pairwise(heights)) > 1.3
+    assert max(heights) <= 100
