@@ -43,6 +43,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     tree_bytes = most_bytes(patches, classes, bootstrap=probe["kind"] == "random_forest")
     # Several a thread, so that few threads wait for the last tree of a batch.
     at_once = max(1, min(4 * threads, GROWING // tree_bytes))
+    at_once -= at_once % threads if at_once > threads else 0
     log.info("%d trees at once", at_once)
     # One generator for all batches: each tree draws its seed from it, as in one large forest.
     random = check_random_state(probe["seed"])
