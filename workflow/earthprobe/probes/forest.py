@@ -5,9 +5,9 @@ are grown, score val and test, are stored compactly and let go; the scores are t
 """
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -73,9 +73,13 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     nodes = sum(len(tree.feature) for tree in trees)
     log.info("%d trees, %d nodes", len(trees), nodes)
 
+    arrays: dict[str, npt.NDArray[Any]] = {"mean": data.mean, "std": data.std}
+    for number, tree in enumerate(trees):
+        arrays |= {f"{number}.{field.name}": getattr(tree, field.name) for field in fields(Tree)}
+
     def save(path: Path) -> None:
         # Written as bytes: save_file would put another file in this one's place.
-        path.write_bytes(safetensors.numpy.save(stored(trees) | {"mean": data.mean, "std": data.std}))
+        path.write_bytes(safetensors.numpy.save(arrays))
 
     scores = {split: (total / len(trees)).astype(np.float32) for split, total in totals.items()}
     return Fitted(scores, {"nodes": nodes, "scikit_learn_version": sklearn.__version__}, save)
@@ -132,18 +136,6 @@ def shrink(tree: Any, known: list[npt.NDArray[np.bool_]]) -> tuple[Tree, Doubles
     return Tree(feature, threshold, left, tree.children_right.astype(np.int32), distinct.astype(np.float32)), distinct
 
 
-NAMES = ("feature", "threshold", "left", "right", "shares")
-
-
-def stored(trees: list[Tree]) -> dict[str, npt.NDArray[Any]]:
-    """The trees end to end: tree i has the nodes ``first_node[i]`` to ``first_node[i + 1]``, and shares likewise."""
-    nodes, rows = [len(tree.feature) for tree in trees], [len(tree.shares) for tree in trees]
-    arrays: dict[str, npt.NDArray[Any]] = {
-        name: np.concatenate([getattr(tree, name) for tree in trees]) for name in NAMES
-    }
-    return arrays | {"first_node": np.cumsum([0, *nodes]), "first_share": np.cumsum([0, *rows])}
-
-
 @dataclass
 class Forest:
     """A forest that :func:`fit` saved.
@@ -162,7 +154,9 @@ class Forest:
     def read(cls, path: Path) -> "Forest":
         """Reads ``model.safetensors``; nothing in it is run."""
         arrays = safetensors.numpy.load_file(path)
-        return cls(list(_split(arrays)), arrays["mean"], arrays["std"])
+        count = sum(key.endswith(".feature") for key in arrays)
+        trees = [Tree(**{field.name: arrays[f"{i}.{field.name}"] for field in fields(Tree)}) for i in range(count)]
+        return cls(trees, arrays["mean"], arrays["std"])
 
     def scores(self, embeddings: Floats) -> Floats:
         """Scores patches.
@@ -185,16 +179,3 @@ class Forest:
                 inner = inner[tree.feature[node[inner]] >= 0]
             total += tree.shares[tree.left[node]]
         return (total / len(self.trees)).astype(np.float32)
-
-
-def _split(arrays: Mapping[str, npt.NDArray[Any]]) -> Iterator[Tree]:
-    nodes, rows = arrays["first_node"], arrays["first_share"]
-    for i in range(len(nodes) - 1):
-        here = slice(nodes[i], nodes[i + 1])
-        yield Tree(
-            arrays["feature"][here],
-            arrays["threshold"][here],
-            arrays["left"][here],
-            arrays["right"][here],
-            arrays["shares"][rows[i] : rows[i + 1]],
-        )

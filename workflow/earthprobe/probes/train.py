@@ -99,13 +99,15 @@ def train(
         data, source = load(features, index, label_set, len(classes))
         log.info("%s, %d classes: %s", probe["kind"], label_set, {s: len(p.ids) for s, p in data.parts.items()})
         fitted = fit(data, probe, threads)
-        parts = [(split, data.parts[split]) for split in ("val", "test")]
-        values = np.concatenate([fitted.scores[split] for split, _ in parts]).astype(np.float32)
-        targets = np.concatenate([part.targets for _, part in parts])
+        parts = {split: data.parts[split] for split in ("val", "test")}
+        values = np.concatenate([fitted.scores[split] for split in parts]).astype(np.float32)
+        targets = np.concatenate([part.targets for part in parts.values()])
         if values.shape != targets.shape or not np.isfinite(values).all():
             raise UserError(f"{probe['kind']}: some scores are missing or not finite: try other hyper-parameters")
-        ids = [patch_id for _, part in parts for patch_id in part.ids]
-        splits = [split for split, part in parts for _ in part.ids]
+        ids = [patch_id for part in parts.values() for patch_id in part.ids]
+        splits = [split for split, part in parts.items() for _ in part.ids]
+        patches = {split: len(part.ids) for split, part in data.parts.items()}
+        del data, parts  # a model may be as large as the features: saving it needs their room
         size = len(classes)
         schema = with_metadata(
             pa.schema(
@@ -124,7 +126,7 @@ def train(
                 "chosen": fitted.chosen,
                 "standardised": "by mean and standard deviation of the train split",
                 "fitted_on": "train",
-                "patches": {split: len(part.ids) for split, part in data.parts.items()},
+                "patches": patches,
             },
         )
         table = pa.table(
