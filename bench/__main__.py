@@ -32,9 +32,11 @@ def machine() -> str:
 def main() -> None:
     """Runs the benchmarks that are named, or all."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("names", nargs="*", choices=[*ROWS, []], help="rows to measure; all if none is named")
+    parser.add_argument("names", nargs="*", metavar="ROW", help=f"{', '.join(ROWS)}; all if none is named")
     parser.add_argument("--output", type=Path, default=Path("results/bench/bench.csv"))
     options = parser.parse_args()
+    if unknown := set(options.names) - set(ROWS):
+        parser.error(f"no row {unknown.pop()}: one of {', '.join(ROWS)}")
     print(machine(), flush=True)
     print(format_row(COLUMNS), flush=True)
     rows = []

@@ -8,7 +8,6 @@ import json
 import math
 import multiprocessing
 import os
-import resource
 import shutil
 import subprocess
 import sys
@@ -23,6 +22,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from earthprobe.cli import peak_memory
 
 REPOSITORY = Path(__file__).parents[1]
 WORK = Path("results/bench/work")
@@ -92,7 +92,7 @@ def peak_mib(function: Callable[..., Any], *arguments: object) -> tuple[float, A
 
 def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[float, Any]:
     result = function(*arguments)
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, result
+    return peak_memory(), result
 
 
 # Data ---------------------------------------------------------------------------------------------------------------

@@ -7,7 +7,6 @@ of Snakemake, and says in its log what it took.
 
 import argparse
 import csv
-import json
 import lzma
 import re
 import subprocess
@@ -183,7 +182,6 @@ def measured(results: Path, share: int) -> list[tuple[object, ...]]:
         if found := DONE.findall(log.read_text()):
             step, *detail = log.relative_to(results / "logs").with_suffix("").parts
             rows.append((step, " ".join(detail), share, patches, *map(float, found[-1])))
-    (results / "measured.json").write_text(json.dumps(rows))
     return rows
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from earthprobe.cli import main
+from earthprobe.cli import main, peak_memory
 
 from tests.conftest import TinyArchive
 
@@ -74,6 +74,15 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert main(arguments) == 1
     assert capsys.readouterr().err == f"earthprobe index-patches: {missing}: No such file or directory\n"
     assert not (tmp_path / "p").exists()
+
+
+def test_peak_memory_is_this_process_own():
+    text = "from earthprobe.cli import peak_memory; print(peak_memory())"
+    room = bytearray(2**29)  # of a parent, which Linux would count for its child
+    child = float(subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout)
+    assert len(room) == 2**29
+    assert 10 < child < 300
+    assert peak_memory() > 512
 
 
 def test_what_a_library_prints_stands_in_the_log(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

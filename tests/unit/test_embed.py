@@ -1,4 +1,7 @@
 import copy
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -73,6 +76,21 @@ def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
         assert torch.equal(fast.blocks[3].mlp.fc2(x.repeat(1, 1, 4)), plain.blocks[3].mlp.fc2(x.repeat(1, 1, 4)))
     assert F.cosine_similarity(got, want).min() > 0.9999
     assert F.cosine_similarity(got - got.mean(1, True), want - want.mean(1, True)).min() > 0.999
+
+
+def test_a_cpu_without_bfloat16_units_keeps_the_plain_layers():
+    text = """
+import torch
+from earthprobe.dofa import _PackedLinear, _speed_up, build
+blocks = build("dofa_base_patch16_224").blocks[:1].bfloat16()
+_speed_up(blocks)
+with torch.inference_mode():
+    blocks[0](torch.zeros(1, 197, 768, dtype=torch.bfloat16))
+print(_PackedLinear.available(), type(blocks[0].mlp.fc1).__name__)
+"""
+    limited = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=limited)
+    assert done.stdout.split() == ["False", "Linear"]
 
 
 def test_bfloat16_is_close(pixels: torch.Tensor):

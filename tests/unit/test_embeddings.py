@@ -7,6 +7,11 @@ import pytest
 from earthprobe.embeddings import read_embeddings
 
 
+def test_rows_that_do_not_ascend_are_refused(tmp_path: Path):
+    with pytest.raises(ValueError, match="must ascend"):
+        read_embeddings(tmp_path / "x.parquet", [np.array([1, 3, 2])])
+
+
 @pytest.mark.parametrize("row_group", [7, 100])
 def test_selected_rows_in_one_pass(tmp_path: Path, row_group: int, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("earthprobe.embeddings.BATCH", 10)

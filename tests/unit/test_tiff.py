@@ -1,4 +1,5 @@
 import struct
+import tracemalloc
 from pathlib import Path
 from typing import Any
 
@@ -150,6 +151,66 @@ def test_a_second_page_is_not_overlooked(tmp_path: Path):
     tifffile.imwrite(path, np.stack([SPECKLE, SPECKLE]), metadata=None)
     assert plain_start(path.read_bytes()) is None
     with pytest.raises(ValueError, match=r"shape \(2, 120, 120\)"):
+        read_band(path)
+
+
+@pytest.mark.parametrize("start", [0, 4, 100])
+def test_pixels_that_overlap_the_header_are_not_plain(tmp_path: Path, start: int):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, SPECKLE, metadata=None, rowsperstrip=120)
+    path.write_bytes(patched(path.read_bytes(), 273, start))
+    assert plain_start(path.read_bytes()) is None
+
+
+def counted(content: bytes, tag: int, count: int) -> bytes:
+    """A TIFF whose entry says another number of values."""
+    at = next(
+        place
+        for place in range(8, len(content) - 12, 2)
+        if struct.unpack_from("<HH", content, place) in ((tag, 3), (tag, 4))
+    )
+    changed = bytearray(content)
+    struct.pack_into("<I", changed, at + 4, count)
+    return bytes(changed)
+
+
+@pytest.mark.parametrize("options", [{"compression": "zlib"}, {"compression": "lzw"}, {"tile": (64, 64)}], ids=str)
+@pytest.mark.parametrize("what", ["fewer offsets", "an offset of zero"])
+def test_a_missing_strip_or_tile_is_not_filled_with_zeros(tmp_path: Path, options: dict, what: str):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, SPECKLE, metadata=None, **({"rowsperstrip": 30} if "tile" not in options else {}), **options)
+    np.testing.assert_array_equal(read_band(path), SPECKLE)
+    content = path.read_bytes()
+    tag = 324 if "tile" in options else 273
+    if what == "fewer offsets":
+        content = counted(content, tag, 2)
+    else:
+        with tifffile.TiffFile(path) as file:
+            offsets = file.pages[0].tags[tag]
+        content = bytearray(content)
+        width = 4 if offsets.dtype == 4 else 2
+        content[offsets.valueoffset + width : offsets.valueoffset + 2 * width] = bytes(width)
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="x_VV.tif"):
+        read_band(path)
+
+
+def test_a_header_that_declares_gigabytes_is_refused_before_they_are_taken(tmp_path: Path):
+    path = tmp_path / "x_VV.tif"
+    tifffile.imwrite(path, SPECKLE, metadata=None, rowsperstrip=17)
+    path.write_bytes(patched(path.read_bytes(), 257, 2**30, kind=4))
+    tracemalloc.start()
+    with pytest.raises(ValueError, match="x_VV.tif"):
+        read_band(path)
+    assert tracemalloc.get_traced_memory()[1] < 2**26
+    tracemalloc.stop()
+
+
+def test_a_huge_file_is_not_read_into_memory(tmp_path: Path):
+    path = tmp_path / "x_VV.tif"
+    with path.open("wb") as file:
+        file.truncate(2**36)  # sparse
+    with pytest.raises(ValueError, match=r"x_VV.tif cannot be read"):
         read_band(path)
 
 

@@ -53,9 +53,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "done in %.1f s, %.1f s of CPU time, peak memory %.0f MiB",
             time.monotonic() - start,
             used.ru_utime + used.ru_stime,
-            used.ru_maxrss / 1024,
+            peak_memory(),
         )
     return 0
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB.
+
+    Linux gives ``ru_maxrss`` on from a parent to its child, so that a light step would show Snakemake's memory.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return float(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def _log_handler(path: Path | None) -> logging.Handler:

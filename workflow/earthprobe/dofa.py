@@ -153,10 +153,10 @@ class _PackedLinear(nn.Module):
 
     @staticmethod
     def available() -> bool:
-        """Whether this build of torch has the operators."""
-        names = ("_reorder_linear_weight", "_linear_pointwise")
-        return torch.backends.mkldnn.is_available() and all(  # type: ignore[no-untyped-call]
-            hasattr(torch.ops.mkldnn, name) for name in names
+        """Whether this build of torch has the operators, and this CPU what they need for bfloat16."""
+        names = ("_reorder_linear_weight", "_linear_pointwise", "_is_mkldnn_bf16_supported")
+        return all(hasattr(torch.ops.mkldnn, name) for name in names) and bool(
+            torch.ops.mkldnn._is_mkldnn_bf16_supported()
         )
 
     def forward(self, x: Tensor) -> Tensor:

@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +17,7 @@ from earthprobe.dofa import POOLING, DofaEncoder
 from earthprobe.embed_weights import load_model
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
-from earthprobe.forward import BATCH, Forward, read_ahead
+from earthprobe.forward import BATCH, NO_ROOM, Forward, read_ahead
 from earthprobe.progress import Progress
 from earthprobe.shard import read_shard
 
@@ -69,7 +70,10 @@ def embed_shard(
     train = json.loads(statistics.read_text(encoding="utf-8"))["train"]
     mean, std = ([train[band][figure] for band in bands] for figure in ("mean", "std"))
     model, origin = load_model(weights)
-    encoder = DofaEncoder(model, wavelengths, mean, std, image_size, dtype, where)
+    try:
+        encoder = DofaEncoder(model, wavelengths, mean, std, image_size, dtype, where)
+    except torch.OutOfMemoryError as error:
+        raise UserError(NO_ROOM) from error
     schema = with_metadata(
         embedding_schema(encoder.dimensions),
         {
@@ -92,8 +96,10 @@ def embed_shard(
     waiting: list[npt.NDArray[np.float32]] = []
     with parquet(shard) as file:
         progress = Progress(log, file.metadata.num_rows)
-    batches = read_ahead(read_shard(shard, bands, BATCH[where]), pin=where == "cuda")
-    with replacing(output) as part:
+    with (
+        closing(read_ahead(read_shard(shard, bands, BATCH[where]), pin=where == "cuda")) as batches,
+        replacing(output) as part,
+    ):
         with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
             for batch_ids, vectors in Forward(encoder, where).over(batches):
                 if not np.isfinite(vectors).all():

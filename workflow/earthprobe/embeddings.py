@@ -21,6 +21,8 @@ def read_embeddings(features: Path, selections: Sequence[npt.NDArray[np.integer]
     Returns:
         A matrix for each selection, shape (rows, dimensions).
     """
+    if any((np.diff(rows) <= 0).any() for rows in selections):
+        raise ValueError("row numbers must ascend")
     with parquet(features) as file:
         dimensions = file.schema_arrow.field("embedding").type.list_size
         results = [np.empty((len(rows), dimensions), dtype=np.float32) for rows in selections]

@@ -2,7 +2,7 @@
 
 import logging
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -18,11 +18,12 @@ BATCH = {"cpu": 8, "cuda": 256}
 """Patches a forward pass: on CPU larger ones leave the caches, on GPU smaller ones leave units idle."""
 
 READ_AHEAD = 2  # batches
+NO_ROOM = "the GPU has too little free memory for one patch: is another job on it? (or --device cpu)"
 
 
 def read_ahead(
     batches: Iterator[tuple[list[str], npt.NDArray[np.float32]]], pin: bool
-) -> Iterator[tuple[list[str], Tensor]]:
+) -> Generator[tuple[list[str], Tensor]]:
     """Reads the next batches in a thread while the model works on the last one.
 
     Args:
@@ -87,18 +88,14 @@ class Forward:
                 return torch.cat([self._pass(piece) for piece in pieces])
             except torch.OutOfMemoryError as error:
                 if self.size == 1:
-                    raise UserError(
-                        "the GPU has too little free memory for one patch: is another job on it? (or --device cpu)"
-                    ) from error
+                    raise UserError(NO_ROOM) from error
             self._graph = None
             self.size //= 2
             torch.cuda.empty_cache()
             log.warning("the GPU's memory is too small: %d patches a pass from here on", self.size)
 
     def _pass(self, pixels: Tensor) -> Tensor:
-        if not self._use_graph or len(pixels) < self.size:
-            return self._encoder(pixels)
-        if self._graph is None:
+        if self._use_graph and self._graph is None and len(pixels) == self.size:
             try:
                 self._graph = _Graph(self._encoder, pixels)
             except torch.OutOfMemoryError:
@@ -106,7 +103,8 @@ class Forward:
             except RuntimeError as error:
                 log.warning("no graph of the forward pass can be recorded, it runs without: %s", error)
                 self._use_graph = False
-                return self._encoder(pixels)
+        if self._graph is None or len(pixels) < self.size:
+            return self._encoder(pixels)
         return self._graph(pixels)
 
 
@@ -122,7 +120,8 @@ class _Graph:
                 encoder(self._input)
         torch.cuda.current_stream().wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(self._graph):
+        # The reader's thread takes pinned memory meanwhile, which a recording of all threads would not survive.
+        with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
             self._output = encoder(self._input)
 
     def __call__(self, pixels: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ The published patches are plain TIFFs: little-endian, uncompressed, their strips
 such a file already are the pixels, and one read is all; every other kind goes to tifffile, which knows them all.
 """
 
+import math
 import struct
 from functools import lru_cache
 from pathlib import Path
@@ -17,6 +18,8 @@ SIZE = 120
 """Pixels along a side of a patch: 1,200 m at 10 m."""
 
 PIXELS = SIZE * SIZE
+LONGEST = 2**17  # bytes; twice a published file
+MOST_TAGS = 64
 ROW_BYTES = SIZE * 4
 
 # TIFF 6.0, section 8: what each tag must say in a file of one plain float32 band.
@@ -52,7 +55,7 @@ def read_band(path: str | Path) -> npt.NDArray[np.float32]:
     """
     try:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - making a Path costs as much as the read
-            content = file.read()
+            content = file.read(LONGEST)
     except FileNotFoundError as error:
         raise ValueError(f"{Path(path).name} is missing") from error
     except OSError as error:
@@ -66,14 +69,21 @@ def read_band(path: str | Path) -> npt.NDArray[np.float32]:
 
 def _read_any(path: Path) -> npt.NDArray[np.float32]:
     try:
-        pixels = tifffile.imread(path)
+        with tifffile.TiffFile(path) as file:
+            # Asked before it is decoded: a damaged header can declare gigabytes.
+            shape, dtype, page = file.series[0].shape, file.series[0].dtype, file.pages.first
+            strips = math.prod(page.chunked)
+            whole = len(page.dataoffsets) == len(page.databytecounts) == strips and all(page.dataoffsets)
+            pixels = file.asarray() if shape == (SIZE, SIZE) and dtype == np.float32 and whole else None
     except Exception as error:  # a damaged TIFF makes tifffile raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{path.name} cannot be read: {reason}") from error
-    if pixels.shape != (SIZE, SIZE):
-        raise ValueError(f"{path.name} has shape {pixels.shape}, not ({SIZE}, {SIZE})")
-    if pixels.dtype != np.float32:
-        raise ValueError(f"{path.name} holds {pixels.dtype}, not float32")
+    if shape != (SIZE, SIZE):
+        raise ValueError(f"{path.name} has shape {shape}, not ({SIZE}, {SIZE})")
+    if dtype != np.float32:
+        raise ValueError(f"{path.name} holds {dtype}, not float32")
+    if pixels is None:  # tifffile would fill the gap with zeros
+        raise ValueError(f"{path.name} lacks strips or tiles: it lists {len(page.dataoffsets)} of {strips}")
     return np.ascontiguousarray(pixels, dtype=np.float32)
 
 
@@ -87,8 +97,9 @@ def plain_start(content: bytes) -> int | None:
     if len(content) < 8 or content[:4] != b"II*\0":
         return None
     base = int.from_bytes(content[4:8], "little") + 2
-    end = base + 12 * int.from_bytes(content[base - 2 : base], "little")
-    if content[end : end + 4] != b"\0\0\0\0":  # cut short, or a second page follows
+    tags = int.from_bytes(content[base - 2 : base], "little")
+    end = base + 12 * tags
+    if tags > MOST_TAGS or content[end : end + 4] != b"\0\0\0\0":  # cut short, or a second page follows
         return None
     strips = _strips(content[base:end])
     if strips is None:
@@ -103,7 +114,8 @@ def plain_start(content: bytes) -> int | None:
         if offset != place or count != wanted:
             return None
         place += count
-    return offsets[0] if place <= len(content) else None
+    overlaps = offsets[0] < 8 or (offsets[0] < end + 4 and place > base - 2)  # header or directory
+    return None if overlaps or place > len(content) else offsets[0]
 
 
 class _Values(NamedTuple):

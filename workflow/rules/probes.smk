@@ -27,7 +27,7 @@ rule train_forest:
         probe=names(probes_of("random_forest", "extra_trees")),
     conda:
         "../../envs/environment.yaml"
-    threads: 16
+    threads: 4  # more trees at once would not fit in the memory of a laptop
     params:
         probe=lambda wc: as_json(PROBES[wc.probe]),
     shell:
@@ -55,6 +55,7 @@ use rule train_forest as train_linear with:
         model=ensure("<results>/probes/{features}/{labels}/{probe}/model.safetensors", non_empty=True),
     wildcard_constraints:
         probe=names(probes_of("linear")),
+    threads: 16
 
 
 use rule train_linear as train_mlp with:

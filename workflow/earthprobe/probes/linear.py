@@ -134,7 +134,7 @@ def minimise(
         logits = F.linear(x, along @ curvature.vectors.T, scaled_bias * bias_scale)
         # Summed in float64: float32 would take the last, small improvements for none and stop too early.
         entropy = F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(dtype=torch.float64) / len(x)
-        value: Tensor = entropy + 0.5 * strength * along.square().sum()
+        value: Tensor = entropy + 0.5 * strength * along.square().sum(dtype=torch.float64)
         value.backward()  # type: ignore[no-untyped-call]
         return value
 

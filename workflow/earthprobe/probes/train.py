@@ -165,14 +165,17 @@ def load(features: Path, index: Path, label_set: int, classes: int) -> tuple[Dat
         raise UserError(f"{index} has no {label_set}-class labels of {lacking}: features and index do not match")
 
     splits = {split: rows.filter(pl.col("split") == split) for split in ("train", "val", "test")}
+    for split, here in splits.items():
+        if here.is_empty():
+            raise UserError(f"{features} has no patch of {split} with labels: rejected.csv says which were left out")
     vectors = read_embeddings(features, [here["row"].to_numpy() for here in splits.values()])
     parts = {
         split: Part(here["patch_id"].to_list(), matrix, label_matrix(here[labels], classes))
         for (split, here), matrix in zip(splits.items(), vectors, strict=True)
     }
     mean, std = moments(parts["train"].features)
-    std[std == 0] = 1.0
     mean32, std32 = mean.astype(np.float32), std.astype(np.float32)
+    std32[std32 == 0] = 1.0
     for part in parts.values():
         part.features -= mean32
         part.features /= std32
