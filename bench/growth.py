@@ -99,11 +99,12 @@ def spread(values: list[float], limits: tuple[float, float]) -> list[float]:
 
 
 def markdown(steps: pl.DataFrame) -> str:
-    """One row a step: at each size its time, CPU time and peak memory."""
+    """One row a step that takes time: at each size its time, CPU time and peak memory."""
     sizes = steps["patches"].unique().sort().to_list()
     heading = ["step", *(f"{size:,} patches" for size in sizes)]
     lines = [" | ".join(heading), " | ".join("---" for _ in heading)]
-    for (name, labels), rows in steps.group_by("name", "labels", maintain_order=True):
+    heavy = steps.filter(pl.col("name").is_in(list(STEPS))).sort("name", "labels", "patches")
+    for (name, labels), rows in heavy.group_by("name", "labels", maintain_order=True):
         found = {row["patches"]: row for row in rows.iter_rows(named=True)}
         cells = [
             f"{found[s]['seconds']:,.0f} s, {found[s]['cpu_seconds']:,.0f} s CPU, {found[s]['peak_mib'] / 1024:.1f} GiB"
@@ -111,7 +112,7 @@ def markdown(steps: pl.DataFrame) -> str:
             else "–"
             for s in sizes
         ]
-        lines.append(" | ".join([f"{name}, {labels} classes" if labels else str(name), *cells]))
+        lines.append(" | ".join([STEPS[str(name)][0] + (f", {labels} classes" if labels else ""), *cells]))
     return "\n".join(lines)
 
 

@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -84,10 +85,8 @@ def side_by_side(ours: Callable[[], Any], other: Callable[[], Any], repeats: int
 
 def peak_mib(function: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
     """The peak memory of a function in a process of its own, and its result."""
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        mib: float
-        mib, result = pool.apply(_run_and_say, (function, arguments))
-    return mib, result
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(_run_and_say, function, arguments).result()
 
 
 def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[float, Any]:
@@ -162,21 +161,24 @@ def shard_read() -> Row:
 
     paths = [str(path) for path in sorted(archive().glob("BigEarthNet-S1-v1.0/*/*.tif"))]
 
-    def by_rasterio() -> list[Any]:
-        bands = []
-        for path in paths:
-            with rasterio.open(path) as image:
-                bands.append(image.read(1))
-        return bands
+    def by_rasterio(path: str) -> Any:
+        with rasterio.open(path) as image:
+            return image.read(1)
 
-    def as_bytes() -> None:
-        for path in paths:
-            with open(path, "rb") as file:  # noqa: PTH123
-                file.read()
+    def each(read: Callable[[str], object]) -> Callable[[], None]:
+        def run() -> None:
+            for path in paths:
+                read(path)
 
-    (ours, mine), (other, theirs) = side_by_side(lambda: [read_band(path) for path in paths], by_rasterio)
-    assert all(np.array_equal(a, b) for a, b in zip(mine, theirs, strict=True))
-    limit = min(timed(as_bytes)[0] for _ in range(5))
+        return run
+
+    def as_bytes(path: str) -> None:
+        with open(path, "rb") as file:  # noqa: PTH123
+            file.read()
+
+    assert all(np.array_equal(read_band(path), by_rasterio(path)) for path in paths)
+    (ours, _), (other, _) = side_by_side(each(read_band), each(by_rasterio))
+    limit = min(timed(each(as_bytes))[0] for _ in range(5))
     return Row(len(paths) / ours, len(paths) / other, "bands/s", len(paths) / limit)
 
 
@@ -549,7 +551,7 @@ def umap() -> Row:
             warnings.simplefilter("ignore")
             return library.UMAP(n_neighbors=15, min_dist=0.1, random_state=0, n_jobs=1).fit_transform(rows)
 
-    layout(data.features[:2000])  # umap-learn compiles itself
+    layout(data.features[:5000])  # umap-learn compiles itself
     mine, _ = timed(lambda: layout(data.features[stratified(labels, 5000, np.random.default_rng(0))]))
     other, _ = timed(lambda: layout(data.features))
     return Row(mine, other, "s", less_is_better=True)

@@ -106,7 +106,7 @@ def test_growth_reads_what_the_logs_say(tmp_path: Path):
     path = tmp_path / "rehearsal.csv"
     path.write_text("\n".join(",".join(map(str, row)) for row in [rehearsal.STEPS, *rows]))
     steps = growth.read(path)
-    assert "mlp, 43 classes | 4 s, 8 s CPU, 0.1 GiB | 42 s, 83 s CPU, 1.0 GiB" in growth.markdown(steps)
+    assert "MLP, 43 classes | 4 s, 8 s CPU, 0.1 GiB | 42 s, 83 s CPU, 1.0 GiB" in growth.markdown(steps)
     growth.draw(steps, tmp_path / "growth.png")
     assert (tmp_path / "growth.png").stat().st_size > 10_000
 
