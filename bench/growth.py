@@ -15,6 +15,7 @@ STEPS = {
     "linear": ("linear", RED),
     "mlp": ("MLP", BLACK),
 }
+GIB = (0.25, 0.5, 1, 2, 4, 8)
 DASHES = {19: (), 43: (3, 1.5)}
 
 
@@ -43,6 +44,7 @@ def read(path: Path) -> pl.DataFrame:
 
 def draw(steps: pl.DataFrame, image: Path) -> None:
     """Time and memory against patches, both logarithmic; a dotted line grows in proportion to the archive."""
+    steps = steps.filter(pl.col("name").is_in(list(STEPS)))
     figure = new_figure(3.6, WIDTH)
     for axes, column, title in zip(
         figure.subplots(1, 2), ("cpu_seconds", "peak_mib"), ("CPU time (s)", "Peak memory (GiB)"), strict=True
@@ -65,8 +67,11 @@ def draw(steps: pl.DataFrame, image: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel="patches", title=title)
         low, high = steps["patches"].min(), steps["patches"].max()
         axes.set_xticks([low, high], [f"{low:,}\n(10 %)", f"{high:,}\n(100 %)"])
+        if column == "peak_mib":
+            axes.set_yticks(GIB, [f"{gib:g}" for gib in GIB])
         axes.minorticks_off()
-        bottom = axes.get_ylim()[0]
+        bottom, top = (f(steps[column]) / (1024 if column == "peak_mib" else 1) for f in (min, max))
+        axes.set_ylim(bottom * 0.8, top * 1.25)
         axes.plot([low, high], [bottom, bottom * high / low], color="#777777", linewidth=0.8, linestyle=":")
         axes.set_xlim(low * 0.85, high * 1.15)
         for height, (value, text, colour) in zip(
