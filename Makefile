@@ -20,9 +20,8 @@ test: .venv/ready  ## unit tests first, then runs of the workflow
 bench: .venv/ready  ## speed and memory beside other ways, as one table
 	$(BIN)/python -m bench
 
-# DATA is the folder of the official split files and of reBEN's label tables.
-DATA ?= ../shared/data
 rehearsal: .venv/ready  ## all steps behind the embeddings at full scale: hours
+	@test -n "$(DATA)" || { echo "make rehearsal DATA=FOLDER, with the official split files and reBEN's label tables in it"; exit 1; }
 	$(BIN)/python -m bench.rehearsal --data $(DATA) --cores $(CORES)
 
 lint: .venv/ready

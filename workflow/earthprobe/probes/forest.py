@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 KINDS = {"random_forest": RandomForestClassifier, "extra_trees": ExtraTreesClassifier}
 
 GROWING = 5 * 2**29
-"""Bytes that the trees which grow at the same time may take; with the data of the whole archive a job then needs at
-most 6 GiB."""
+"""Bytes that the trees which grow at the same time may take, so that a job over the whole archive aims at 6 GiB."""
 
 Doubles = npt.NDArray[np.float64]
 
