@@ -18,6 +18,14 @@ def test_it_says_how_much_how_fast_and_how_long(monkeypatch: pytest.MonkeyPatch,
     ]
 
 
+def test_a_slow_rate_is_a_minute_s(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture):
+    clock = iter([0.0, 100.0])
+    monkeypatch.setattr(progress.time, "monotonic", lambda: next(clock))
+    caplog.set_level(logging.INFO)
+    Progress(logging.getLogger("test"), 100, "trees").add(4)
+    assert caplog.messages == ["4 of 100 trees, 2.4 a minute, 40 min left"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"), [(0, "0 s"), (89, "89 s"), (90, "2 min"), (3600, "60 min"), (12_000, "3 h 20 min")]
 )

@@ -31,11 +31,11 @@ class Progress:
             rate = self._done / max(now - self._start, 1e-9)
             left = (self._total - self._done) / max(rate, 1e-9)
             self._log.info(
-                "%s of %s %s, %.1f a second, %s left",
+                "%s of %s %s, %s, %s left",
                 f"{self._done:,}",
                 f"{self._total:,}",
                 self._unit,
-                rate,
+                f"{rate:,.1f} a second" if rate >= 1 else f"{rate * 60:.1f} a minute",
                 duration(left),
             )
 
