@@ -9,7 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from earthprobe.tiff import SIZE, read_band
 
-from bench.measure import WORK, timed
+from bench.tools import WORK, timed
 
 PATCHES = 256
 GROUPS = 4

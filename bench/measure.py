@@ -6,16 +6,12 @@
 import functools
 import json
 import math
-import multiprocessing
 import os
 import shutil
 import subprocess
 import sys
-import time
 import warnings
 from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -23,132 +19,12 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
-from earthprobe.cli import peak_memory
 
-REPOSITORY = Path(__file__).parents[1]
-WORK = Path("results/bench/work")
+from bench.tools import DIMENSIONS, REPOSITORY, WORK, Row, archive, peak_mib, probe_data, side_by_side, timed, weights
+
 CORES = os.cpu_count() or 1
-DIMENSIONS = 768
 GFLOP = 35.4  # of DOFA base for one patch: 197 tokens of 224 x 224 pixels
 STRENGTHS = [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001]
-
-
-@dataclass
-class Row:
-    """A measurement.
-
-    Attributes:
-        ours: what earthprobe reaches.
-        other: what the other way reaches.
-        unit: of ours, other and limit.
-        limit: what this machine allows, or the goal.
-        less_is_better: of times and memory.
-    """
-
-    ours: float | str
-    other: float | None
-    unit: str
-    limit: float | None = None
-    less_is_better: bool = False
-
-    def columns(self, name: str) -> dict[str, object]:
-        """The row of the table; a ratio above 1 says that ours is better."""
-        ratio = share = None
-        if not isinstance(self.ours, str):
-            ratio = self._better(self.ours, self.other)
-            share = self._better(self.ours, self.limit)
-        return {**asdict(self), "name": name, "ratio": ratio, "share_of_limit": share}
-
-    def _better(self, ours: float, than: float | None) -> float | None:
-        if than is None:
-            return None
-        return than / ours if self.less_is_better else ours / than
-
-
-Timed = tuple[float, Any]
-
-
-def timed(function: Callable[[], Any]) -> Timed:
-    """Seconds and the result."""
-    start = time.perf_counter()
-    result = function()
-    return time.perf_counter() - start, result
-
-
-def side_by_side(ours: Callable[[], Any], other: Callable[[], Any], repeats: int = 3) -> tuple[Timed, Timed]:
-    """The best time of each, taken in turns so that both see the same machine."""
-    pairs = [(timed(ours), timed(other)) for _ in range(repeats)]
-    first: list[Timed] = [pair[0] for pair in pairs]
-    second: list[Timed] = [pair[1] for pair in pairs]
-    return min(first, key=lambda t: t[0]), min(second, key=lambda t: t[0])
-
-
-def peak_mib(function: Callable[..., Any], *arguments: object) -> tuple[float, Any]:
-    """The peak memory of a function in a process of its own, and its result."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
-        return pool.submit(_run_and_say, function, arguments).result()
-
-
-def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) -> tuple[float, Any]:
-    result = function(*arguments)
-    return peak_memory(), result
-
-
-# Data ---------------------------------------------------------------------------------------------------------------
-
-
-def archive(patches: int = 1024) -> Path:
-    """A simulated archive, its index and one shard; made once."""
-    from earthprobe.index_patches import index_patches
-    from earthprobe.layout import S1_FOLDER, SPLITS
-    from earthprobe.shard import write_shard
-    from earthprobe.shard_statistics import write_statistics
-    from earthprobe.simulate import simulate
-
-    root = WORK / f"archive-{patches}"
-    if not (root / "statistics.json").exists():
-        simulate(patches, 0, REPOSITORY / "resources/label_set_counts.csv", root)
-        index_patches(
-            root / S1_FOLDER,
-            {split: root / f"bigearthnet-{split}.csv" for split in SPLITS},
-            shards=1,
-            archive="bench",
-            simulated=True,
-            output=root / "patches.parquet",
-            mismatches=root / "mismatches.csv",
-        )
-        write_shard(root / "patches.parquet", root / S1_FOLDER, 0, root / "shard.parquet")
-        write_statistics(root / "patches.parquet", [root / "shard.parquet"], 0, root / "statistics.json")
-    return root
-
-
-def weights() -> Path:
-    """Random weights of DOFA base."""
-    from earthprobe.embed_weights import store_weights
-
-    path = WORK / "weights.safetensors"
-    if not path.exists():
-        store_weights("dofa_base_patch16_224", "random:0", path)
-    return path
-
-
-def probe_data(train: int, classes: int) -> Any:
-    """Synthetic features whose classes overlap: train, and half as many for val and test."""
-    from earthprobe.probes.train import Data, Part
-
-    rng = np.random.default_rng(0)
-    basis = np.linalg.qr(rng.normal(size=(DIMENSIONS, DIMENSIONS)))[0] * (np.arange(1, DIMENSIONS + 1) ** -0.5)[:, None]
-    centres = rng.normal(0, 0.06, (classes, DIMENSIONS))
-    frequency = np.geomspace(0.4, 0.005, classes)
-    parts = {}
-    for split, count in (("train", train), ("val", train // 2), ("test", train // 2)):
-        targets = rng.random((count, classes)) < frequency
-        features = ((rng.normal(size=(count, DIMENSIONS)) + targets @ centres) @ basis).astype(np.float32)
-        parts[split] = Part([f"{split}{i}" for i in range(count)], features, targets)
-    mean, std = parts["train"].features.mean(axis=0), parts["train"].features.std(axis=0)
-    for part in parts.values():
-        part.features = (part.features - mean) / std
-    return Data(parts, mean, std)
 
 
 # Pixels -------------------------------------------------------------------------------------------------------------

@@ -12,7 +12,8 @@ import pytest
 
 from bench import growth, rehearsal
 from bench.__main__ import COLUMNS, format_row, main, shown
-from bench.measure import ROWS, Row
+from bench.measure import ROWS
+from bench.tools import Row
 from tests.conftest import V1_SAMPLE
 
 
