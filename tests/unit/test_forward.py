@@ -51,6 +51,20 @@ def test_a_device_without_room_for_one_patch_is_an_error():
         run(Forward(Doubling(0), "cpu"), 3)
 
 
+def test_a_batch_that_does_not_fit_while_it_is_copied_halves_too(monkeypatch: pytest.MonkeyPatch):
+    copy = torch.Tensor.to
+
+    def small(pixels: torch.Tensor, *arguments: object, **options: object) -> torch.Tensor:
+        if len(pixels) > 2:
+            raise torch.OutOfMemoryError("CUDA out of memory.")
+        return copy(pixels, *arguments, **options)
+
+    monkeypatch.setattr(torch.Tensor, "to", small)
+    forward = Forward(Doubling(8), "cpu")
+    assert run(forward, 8, 3) == {f"p{row}": row * 2 for row in range(11)}
+    assert forward.size == 2
+
+
 def test_nothing_to_embed():
     assert run(Forward(Doubling(8), "cpu")) == {}
 

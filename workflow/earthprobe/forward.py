@@ -84,8 +84,8 @@ class Forward:
         """
         while True:
             try:
-                pieces = pixels.to(self._device, non_blocking=True).split(self.size)  # type: ignore[no-untyped-call]
-                return torch.cat([self._pass(piece) for piece in pieces])
+                pieces = pixels.split(self.size)  # type: ignore[no-untyped-call]
+                return torch.cat([self._pass(piece.to(self._device, non_blocking=True)) for piece in pieces])
             except torch.OutOfMemoryError as error:
                 if self.size == 1:
                     raise UserError(NO_ROOM) from error
