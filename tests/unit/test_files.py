@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -106,3 +107,14 @@ def test_csv_and_json(tmp_path: Path):
     assert (tmp_path / "x.csv").read_text() == 'a,b\n1,"x,y"\n'
     write_json(tmp_path / "x.json", {"ü": 1})
     assert (tmp_path / "x.json").read_text() == '{\n  "ü": 1\n}\n'
+
+
+def test_a_full_disk_is_named_with_the_file(tmp_path: Path):
+    def write() -> None:
+        with replacing(tmp_path / "x.parquet") as part:
+            part.write_text("half")
+            raise OSError(errno.ENOSPC, "Error writing bytes to file. Detail: [errno 28] No space left on device")
+
+    with pytest.raises(UserError, match=r"x\.parquet: No space left on device: make room and run again$"):
+        write()
+    assert list(tmp_path.iterdir()) == []

@@ -91,3 +91,12 @@ def test_more_shards_than_a_process_may_open_by_default(tmp_path: Path):
         assert run(tmp_path, [[i] for i in ids], ids)["patch_id"].to_list() == sorted(ids)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+def test_an_output_that_cannot_be_written_is_not_blamed_on_a_shard(tmp_path: Path):
+    shard = write(tmp_path / "0.parquet", IDS)
+    pl.DataFrame({"patch_id": sorted(IDS)}).write_parquet(tmp_path / "patches.parquet")
+    (tmp_path / "statistics.json").write_text(json.dumps({"rejected": []}))
+    (tmp_path / "results").touch()
+    with pytest.raises(OSError, match="results"):
+        merge([shard], tmp_path / "patches.parquet", tmp_path / "statistics.json", tmp_path / "results/merged.parquet")

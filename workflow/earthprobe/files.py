@@ -1,6 +1,7 @@
 """Writing files so that nothing half-written ever looks finished, and reading what they say of themselves."""
 
 import csv
+import errno
 import hashlib
 import json
 import os
@@ -28,7 +29,7 @@ def replacing(target: Path) -> Iterator[Path]:
     fails in the end instead of overwriting the newer result. So this is entered before the work, not after.
 
     Raises:
-        UserError: another job has taken over in the meantime.
+        UserError: another job has taken over in the meantime, or the disk is full.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     for stale in target.parent.glob(f".{target.name}.*.part"):
@@ -47,8 +48,10 @@ def replacing(target: Path) -> Iterator[Path]:
         with part.open("rb") as written:
             os.fsync(written.fileno())
         part.rename(target)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise UserError(f"{target}: {os.strerror(error.errno)}: make room and run again") from error
         raise
 
 
@@ -99,6 +102,8 @@ def parquet(path: Path) -> Iterator[pq.ParquetFile]:
         with pq.ParquetFile(path, pre_buffer=False) as file:
             yield file
     except (pa.ArrowInvalid, OSError) as error:
+        if getattr(error, "filename", None):  # not of Arrow: of a file that is written meanwhile
+            raise
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read ({reason}): delete it and run again") from error
 
