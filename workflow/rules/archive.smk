@@ -17,6 +17,8 @@ rule simulate:
         "<benchmarks>/simulate.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(700),
     params:
         patches=ARCHIVE.get("patches"),
         seed=ARCHIVE.get("seed"),
@@ -42,6 +44,8 @@ rule index_patches:
         "<benchmarks>/index_patches.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(1500),
     params:
         archive=ARCHIVE["name"],
         shards=ARCHIVE["shards"],
@@ -66,6 +70,8 @@ rule index:
         "<benchmarks>/index.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(1500),
     params:
         max_rejected=ARCHIVE["max_rejected"],
     shell:
@@ -87,6 +93,8 @@ rule shard:
         "<benchmarks>/shard/{shard}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(600),
     shell:
         "earthprobe shard --patches {input.patches} --s1-folder {input.s1_folder:q} --shard {wildcards.shard}"
         " --output {output} --log {log}"
@@ -106,6 +114,8 @@ rule shard_statistics:
         "<benchmarks>/shard_statistics.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(500),
     params:
         max_rejected=ARCHIVE["max_rejected"],
     shell:

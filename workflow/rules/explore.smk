@@ -79,6 +79,8 @@ rule umap:
     conda:
         "../../envs/environment.yaml"
     threads: 1 if CONFIG["umap"]["seed"] is not None else 16
+    resources:
+        mem_mb=memory(1200, 3),
     params:
         sample=CONFIG["umap"]["sample"],
         neighbors=CONFIG["umap"]["neighbors"],
@@ -114,3 +116,10 @@ rule figure_umap:
     shell:
         "earthprobe figure-umap --csv {output.csv} --coordinates {input.coordinates} --index {input.index}"
         " --label-set {wildcards.labels} --images {output.png} {output.pdf} --log {log}"
+
+
+localrules:
+    explore,
+    figure_class_distribution,
+    figure_label_correlation,
+    figure_umap,

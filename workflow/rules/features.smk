@@ -14,6 +14,8 @@ rule embed_weights:
         "<benchmarks>/embed_weights/{features}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(2500),
     params:
         model=lambda wc: FEATURES[wc.features]["model"],
         # A path is an input, so that what counts is the file and not where it lies.
@@ -41,6 +43,7 @@ rule embed:
         "../../envs/environment.yaml"
     threads: 16
     resources:
+        mem_mb=memory(4000),
         gpu=1,
     params:
         bands=lambda wc: " ".join(FEATURES[wc.features]["bands"]),
@@ -68,6 +71,8 @@ rule merge:
         "<benchmarks>/merge/{features}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(1200),
     shell:
         "earthprobe merge --shards {input.shards} --patches {input.patches} --statistics {input.statistics}"
         " --output {output} --log {log}"
@@ -79,3 +84,8 @@ rule features:
         expand("<results>/features/{features}.parquet", features=FEATURES),
         "<results>/rejected.csv",
         "<results>/config.yaml",
+
+
+# Compute nodes often have no way to the internet.
+localrules:
+    embed_weights,

@@ -28,6 +28,8 @@ rule train_forest:
     conda:
         "../../envs/environment.yaml"
     threads: 4  # more trees at once would not fit in the memory of a laptop
+    resources:
+        mem_mb=memory(1300, 3.5),
     params:
         probe=lambda wc: as_json(PROBES[wc.probe]),
     shell:
@@ -56,6 +58,8 @@ use rule train_forest as train_linear with:
     wildcard_constraints:
         probe=names(probes_of("linear")),
     threads: 16
+    resources:
+        mem_mb=memory(1200, 1.5),
 
 
 use rule train_linear as train_mlp with:
@@ -90,6 +94,8 @@ rule evaluate:
         "<benchmarks>/evaluate/{features}/{labels}/{probe}.tsv"
     conda:
         "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(1200),
     params:
         threshold=CONFIG["threshold"],
     shell:

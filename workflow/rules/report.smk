@@ -141,6 +141,9 @@ rule config:
 
 localrules:
     table,
+    figure_f2_per_class,
+    figure_confusion,
+    figure_gallery,
     config,
 
 
