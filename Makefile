@@ -6,16 +6,20 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo report test bench rehearsal lint format lock docs clean
+.PHONY: demo resume report test bench rehearsal lint format lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables
-	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
+	$(BIN)/snakemake --cores $(CORES)
 	@$(BIN)/earthprobe show results/simulated
 
-test: .venv/ready  ## unit tests first, then runs of the workflow
+resume: .venv/ready  ## the same after a killed run; ARGS="--workflow-profile slurm --configfile ..." for another than the demo
+	$(BIN)/earthprobe resume $(or $(ARGS),--cores $(CORES))
+
+test: .venv/ready  ## unit tests first, then runs of the workflow, then SLURM
 	$(BIN)/python -m pytest tests/unit
 	$(BIN)/python -m pytest tests/workflow
+	$(BIN)/python -m pytest tests/slurm
 
 bench: .venv/ready  ## speed and memory beside other ways, as one table
 	$(BIN)/python -m bench
@@ -56,5 +60,5 @@ docs: .venv/ready  ## config/README.md from the schema
 	$(BIN)/python config/write_readme.py
 
 report: .venv/ready  ## one HTML file of the demo's results
-	$(BIN)/snakemake --cores $(CORES) --rerun-incomplete
+	$(BIN)/snakemake --cores $(CORES)
 	$(BIN)/snakemake --report results/simulated/report.html

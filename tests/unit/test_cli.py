@@ -32,6 +32,13 @@ def test_a_defect_is_raised_and_logged(tmp_path: Path, monkeypatch: pytest.Monke
     assert "ZeroDivisionError" in (tmp_path / "x.log").read_text()
 
 
+def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "logs").touch()
+    assert main(["config", "--json", "{}", "--output", str(tmp_path / "x"), "--log", str(tmp_path / "logs/x.log")]) == 1
+    assert capsys.readouterr().err == f"earthprobe config: {tmp_path / 'logs'}: File exists\n"
+    assert not (tmp_path / "x").exists()
+
+
 def test_an_unknown_probe_is_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["train", "--probe", '{"kind": "svm"}', "--features", "x", "--index", "x", "--label-set", "19"]
     assert main([*arguments, "--scores", "x", "--model", "x", "--log", str(tmp_path / "x.log")]) == 1

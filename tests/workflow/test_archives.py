@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.workflow.conftest import Clone
+from tests.clone import Clone
 
 
 def tables(results: Path) -> dict[int, dict[str, dict[str, str]]]:

@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
-from tests.workflow.conftest import TINY, Clone
+from tests.clone import TINY, Clone
 
 CATEGORIES = ("Archive", "Configuration", "Embeddings", "Probes", "Tables")
 OPTIONS = (

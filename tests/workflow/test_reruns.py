@@ -2,13 +2,16 @@
 
 import copy
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pytest
 
-from tests.workflow.conftest import FEATURES, TINY, Clone
+from tests.clone import FEATURES, TINY, Clone
 
 TABLES = {"table": 2}
 ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
@@ -104,12 +107,57 @@ def module(clone: Clone) -> Iterator[Any]:
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
 
+def test_a_deleted_figure(clone: Clone):
+    path = clone.results() / "figures/confusion_dofa_19_mlp.png"
+    aside = path.rename(path.with_suffix(".aside"))
+    try:
+        assert clone.planned(config=TINY) == {"figure_confusion": 1}
+    finally:
+        aside.rename(path)
+
+
+def test_another_environment(clone: Clone):
+    """A newer plotting library is no reason to embed again; versions that matter are in the results' metadata."""
+    for path in (clone.folder / "envs").iterdir():
+        path.write_text(path.read_text() + "\n# edited\n")
+    assert clone.planned(config=TINY) == {}
+
+
 TRAIN = {"train_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **TABLES, **ALL_PROBES}
+EMBED = {"embed": 3, "merge": 1, **TRAIN, **UMAP}
+BEHIND_THE_ARCHIVE = {
+    "index_patches": 1,
+    "index": 1,
+    "rejected": 1,
+    "shard": 3,
+    "shard_statistics": 1,
+    "explore": 2,
+    **LABELS,
+    **EMBED,
+}
+EVERYTHING = {"simulate": 1, **BEHIND_THE_ARCHIVE}
 
 
 @pytest.mark.parametrize(
     ("name", "jobs"),
     [
+        ("simulate", EVERYTHING),
+        ("index_patches", BEHIND_THE_ARCHIVE),
+        ("tiff", EVERYTHING),
+        ("shard", {**EMBED, "shard": 3, "shard_statistics": 1, "rejected": 1}),
+        ("shard_statistics", {**EMBED, "shard_statistics": 1, "rejected": 1}),
+        ("embed_weights", {**EMBED, "embed_weights": 1}),
+        ("dofa", {**EMBED, "embed_weights": 1}),
+        ("forward", EMBED),
+        ("embeddings", {**TRAIN, **UMAP}),
+        ("label_matrix", {**TRAIN, "explore": 2, **LABELS}),
+        ("rejected", {"rejected": 1}),
+        ("probes/forest", {"train_forest": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
+        ("probes/linear", {"train_linear": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
+        ("figures/class_distribution", {"figure_class_distribution": 2}),
+        ("figures/f2_per_class", {"figure_f2_per_class": 2}),
+        ("figures/gallery", {"figure_gallery": 6}),
+        ("files", EVERYTHING | {"embed_weights": 1, "config": 1}),
         ("table", TABLES),
         ("figures/confusion", {"figure_confusion": 6}),
         ("figures/label_correlation", {"figure_label_correlation": 2}),
@@ -121,7 +169,7 @@ TRAIN = {"train_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **
         ("probes/mlp", {"train_mlp": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
         ("probes/train", TRAIN),
         ("merge", {"merge": 1, **TRAIN, **UMAP}),
-        ("embed", {"embed": 3, "merge": 1, **TRAIN, **UMAP}),
+        ("embed", EMBED),
         ("index", {"index": 1, "rejected": 1, **TRAIN, **UMAP, "explore": 2, **LABELS}),
         ("config", {}),
         ("cli", {}),
@@ -151,3 +199,36 @@ def test_other_pixels_run_everything_again(clone: Clone):
 def test_a_touched_module(clone: Clone, module: Any):
     module("embed", text="")
     assert clone.planned(config=TINY) == {}
+
+
+@pytest.fixture(scope="module")
+def own_archive(clone: Clone) -> dict[str, Any]:
+    """The simulated archive as a user's own, as far as its tables."""
+    root = clone.folder / "own"
+    shutil.copytree(clone.results() / "archive", root)
+    config = changed("archive", {"name": "grown", "kind": "bigearthnet-v1", "root": str(root), "shards": 3})
+    config |= {"label_sets": [19], "probes": {"mlp": TINY["probes"]["mlp"]}}
+    clone.run("tables", config=config)
+    return config
+
+
+def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any]):
+    """All pixels are read again, since the z-score of every patch moves; the weights stay."""
+    assert clone.planned("tables", config=own_archive) == {}
+    root = Path(own_archive["archive"]["root"])
+    old = next((root / "BigEarthNet-S1-v1.0").iterdir())
+    new = re.sub(r"_\d+_\d+$", "_98_99", old.name)
+    copied = old.with_name(new)
+    copied.mkdir()
+    for path in old.iterdir():
+        shutil.copy(path, copied / path.name.replace(old.name, new))
+    with (root / "bigearthnet-train.csv").open("a") as stream:
+        stream.write(f"S2A_MSIL2A_20170613T101031_98_99,{new}\r\n")
+    behind = {"index_patches": 1, "index": 1, "rejected": 1, "shard": 3, "shard_statistics": 1, "embed": 3, "merge": 1}
+    jobs = {**behind, "train_mlp": 1, "evaluate": 1, "table": 1, "tables": 1}
+    assert clone.planned("tables", config=own_archive) == jobs
+    before = pl.read_parquet(clone.results("grown") / "features/dofa.parquet")
+    clone.run("tables", config=own_archive)
+    after = pl.read_parquet(clone.results("grown") / "features/dofa.parquet")
+    assert set(after["patch_id"]) - set(before["patch_id"]) == {new}
+    assert after.height == before.height + 1

@@ -11,7 +11,7 @@ import polars as pl
 import pytest
 import yaml
 
-from tests.workflow.conftest import TINY, Clone
+from tests.clone import TINY, Clone
 
 
 def test_tables_hold_three_probes(clone: Clone):

@@ -1,4 +1,4 @@
-"""The command line: one subcommand a step, which a rule calls with everything it needs."""
+"""The command line: one subcommand a step, which a rule calls with everything it needs, and two for users."""
 
 import argparse
 import json
@@ -21,13 +21,22 @@ from earthprobe.errors import UserError
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs a step; a :class:`UserError` becomes one line on the terminal and in the log."""
     start = time.monotonic()
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and options.step != "resume":
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
     logging.captureWarnings(True)
+    logging.raiseExceptions = False  # a full disk would print a traceback for each line of the log
+    try:
+        handler = _log_handler(options.log)
+    except OSError as error:
+        print(f"earthprobe {options.step}: {_reason(error, options.step)}", file=sys.stderr)
+        return 1
     logging.basicConfig(
         level=logging.WARNING,  # of the libraries
         format="%(asctime)s %(levelname)s %(message)s",
         datefmt="%H:%M:%S",
-        handlers=[_log_handler(options.log)],
+        handlers=[handler],
         force=True,
     )
     log = logging.getLogger("earthprobe")
@@ -36,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.log:  # a log says what was run, by which version
         log.info("earthprobe %s: %s", __version__, command)
     try:
-        _run(options)
+        _run(options, rest)
     except (UserError, OSError) as error:
         # A missing file, a full disk or a read-only folder is the user's to mend, too.
-        text = str(error) if isinstance(error, UserError) else f"{error.filename or options.step}: {error.strerror}"
+        text = _reason(error, options.step)
         log.error("%s", text)
         if options.log:
             print(f"earthprobe {options.step}: {text}", file=sys.stderr)
@@ -56,6 +65,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             peak_memory(),
         )
     return 0
+
+
+def _reason(error: UserError | OSError, step: str) -> str:
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename or step}: {error.strerror}"
+    return str(error)
 
 
 def peak_memory() -> float:
@@ -235,10 +250,16 @@ def _parser() -> argparse.ArgumentParser:
 
     p = step("show", "print the tables of a run and where its files lie")
     p.add_argument("results", type=Path)
+
+    p = step("resume", "go on after a killed run")
+    p.usage = "earthprobe resume [the arguments of the snakemake command that was killed]"
+    p.description = (
+        "End the jobs that a killed Snakemake left here and on SLURM, unlock the folder, and run snakemake again."
+    )
     return parser
 
 
-def _run(o: argparse.Namespace) -> None:
+def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
     if o.step.startswith("figure-"):
         _figure(o)
         return
@@ -337,6 +358,10 @@ def _run(o: argparse.Namespace) -> None:
             from earthprobe.show import show
 
             print(show(o.results))
+        case "resume":
+            from earthprobe.resume import resume
+
+            resume(rest)
 
 
 def _figure(o: argparse.Namespace) -> None:

@@ -11,6 +11,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 from earthprobe.config import resolve, split_file
 from earthprobe.errors import UserError
 from earthprobe.layout import S1_FOLDER, SPLITS
+from earthprobe.resume import JOB_OF, note_run
 
 
 def in_repository(path):
@@ -29,8 +30,12 @@ PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
 SIMULATED = ARCHIVE["kind"] == "simulated"
-# `earthprobe` is found also where the environment is not activated.
-shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))}; ")
+# `earthprobe` is found also where the environment is not activated; a job says whose it is, for `earthprobe resume`.
+shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {JOB_OF}={os.getpid()}; ")
+
+
+onstart:
+    note_run(Path())
 
 
 pathvars:
@@ -52,6 +57,16 @@ def probes_of(*kinds):
 def as_json(value):
     """A param that reads the same in every run, whatever the order of keys in the file."""
     return json.dumps(value, sort_keys=True)
+
+
+def memory(mb, per_input_mb=0.0):
+    """What a step takes in MB, and more with each attempt; docs/performance.md has what most were measured to take.
+
+    On SLURM, two Snakemakes around the job take 300 of it.
+    """
+    if per_input_mb:
+        return lambda wildcards, input, attempt: int(attempt * (300 + mb + per_input_mb * input.size_mb))
+    return lambda wildcards, attempt: attempt * (300 + mb)
 
 
 def package(*modules):
