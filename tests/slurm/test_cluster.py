@@ -1,0 +1,85 @@
+"""The workflow through a real SLURM."""
+
+import dataclasses
+from datetime import datetime
+
+import pytest
+
+from tests.clone import TINY, Clone
+from tests.slurm.cluster import GPU_NODES, ask
+from tests.slurm.conftest import SlurmClone
+
+
+@dataclasses.dataclass
+class Job:
+    """What SLURM's accounting says of a job."""
+
+    id: str
+    partition: str
+    node: str
+    state: str
+    comment: str
+    resources: str
+    start: datetime
+    end: datetime
+
+
+def jobs_of(output: str) -> list[Job]:
+    """All jobs of a run, by the id that its log gives."""
+    run = output.split("SLURM run ID: ")[1].split()[0]
+    fields = "JobID,Partition,NodeList,State,Comment%200,AllocTRES%200,Start,End"
+    lines = ask(
+        "sacct", "--noheader", "--parsable2", "--allocations", f"--name={run}", f"--format={fields}"
+    ).splitlines()
+    rows = [line.split("|") for line in lines]
+    return [Job(*row[:6], *(datetime.fromisoformat(time) for time in row[6:])) for row in rows]
+
+
+@pytest.fixture(scope="module")
+def output(slurm_clone: SlurmClone) -> str:
+    """What a run of the small demo printed, from the simulated archive to the figures."""
+    return slurm_clone.run(config=TINY)
+
+
+def test_jobs_ran_on_several_nodes(output: str):
+    jobs = jobs_of(output)
+    assert len(jobs) == 24
+    assert {job.state for job in jobs} == {"COMPLETED"}
+    assert len({job.node for job in jobs}) > 1
+
+
+def test_embed_jobs_ran_on_gpus_and_no_others(output: str):
+    embed, others = [], []
+    for job in jobs_of(output):
+        (embed if job.comment.startswith("rule_embed_wildcards") else others).append(job)
+    assert len(embed) == TINY["archive"]["shards"]
+    assert {job.partition for job in embed} == {"gpu"}
+    assert {job.node for job in embed} <= set(GPU_NODES)
+    assert all("gres/gpu=1" in job.resources for job in embed)
+    assert {job.partition for job in others} == {"cpu"}
+    assert not any("gpu" in job.resources for job in others)
+    at_once = [sum(other.start <= job.start < other.end for other in embed) for job in embed]
+    assert max(at_once) <= len(GPU_NODES)
+
+
+def test_light_rules_ran_where_snakemake_ran(output: str):
+    assert not any(
+        name in job.comment for job in jobs_of(output) for name in ("figure", "table", "config", "explore", "weights")
+    )
+
+
+@pytest.fixture(scope="module")
+def local(tmp_path_factory: pytest.TempPathFactory) -> Clone:
+    """A clone without SLURM, whose jobs have as many threads."""
+    made = Clone(tmp_path_factory.mktemp("local"))
+    made.run("tables", "--max-threads", "1", config=TINY)
+    return made
+
+
+def test_tables_equal_those_of_a_local_run(output: str, slurm_clone: SlurmClone, local: Clone):
+    for name in ("tables/classification_19.csv", "tables/classification_43.csv", "features/dofa.parquet"):
+        assert (slurm_clone.results() / name).read_bytes() == (local.results() / name).read_bytes(), name
+
+
+def test_nothing_runs_again(output: str, slurm_clone: SlurmClone):
+    assert slurm_clone.planned(config=TINY) == {}
