@@ -135,6 +135,8 @@ class Run:
         while time.monotonic() < deadline:
             for part in target.parent.glob(f".{target.name}.*.part"):
                 pid = int(re.search(r"-(\d+)\.part$", part.name)[1])  # type: ignore[index]
+                if ended(pid):  # an earlier, killed job's
+                    continue
                 self._halted.append(pid)
                 os.kill(pid, signal.SIGSTOP)
                 assert part.exists()

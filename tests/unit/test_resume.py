@@ -90,6 +90,22 @@ def test_without_slurm_none_is_asked(folder: Path, monkeypatch: pytest.MonkeyPat
     assert resume.end_slurm_jobs(folder) == 0
 
 
+def test_slurm_that_does_not_answer_matters_where_it_was_used(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    squeue = folder / "bin/squeue"
+    squeue.parent.mkdir()
+    squeue.write_text(
+        "#!/bin/sh\necho 'squeue: error: first' >&2; echo 'squeue: fatal: no configuration' >&2; exit 1\n"
+    )
+    squeue.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{squeue.parent}:/bin:/usr/bin")
+    assert resume.end_slurm_jobs(folder) == 0
+    (folder / resume.SLURM_LOGS).mkdir()
+    with pytest.raises(
+        UserError, match=r"^squeue failed \(squeue: fatal: no configuration\): resume when SLURM answers$"
+    ):
+        resume.end_slurm_jobs(folder)
+
+
 def test_a_living_run_is_not_disturbed(folder: Path):
     resume.refuse_if_at_work(folder)  # nobody has run here
     resume.note_run(folder)

@@ -5,6 +5,7 @@ The Snakefile calls :func:`resolve` every time it is parsed, so nothing heavy is
 
 import difflib
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -166,3 +167,15 @@ def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:
             f"config: features.{name}.weights: {weights!r} is neither {' nor '.join(members)}, nor"
             " random:<seed>, nor a file"
         )
+
+
+def check_writable(folder: Path) -> None:
+    """Sees before the first job whether results can be written.
+
+    Raises:
+        UserError: the folder, or the one that it would be made in, cannot be written.
+    """
+    while not folder.exists():
+        folder = folder.parent
+    if not os.access(folder, os.W_OK):
+        raise UserError(f"{folder} cannot be written: is it yours, and its disk not read-only?")

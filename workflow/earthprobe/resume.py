@@ -33,6 +33,9 @@ JOB_NAME = "earthprobe_"
 RUN = Path(".snakemake/earthprobe_run.json")
 """Who runs in a folder, or did last; :func:`note_run` writes it."""
 
+SLURM_LOGS = Path(".snakemake/slurm_logs")
+"""What the first job makes that is submitted from a folder."""
+
 PATIENCE = 120.0  # seconds until a job that was ended must be gone
 
 
@@ -107,11 +110,16 @@ def end_slurm_jobs(folder: Path) -> int:
     """Cancels the SLURM jobs of former runs in the folder, waits until they are gone, and says how many there were.
 
     Raises:
-        UserError: SLURM does not answer, or a job does not end.
+        UserError: SLURM does not answer though jobs were submitted from here, or a job does not end.
     """
     if not shutil.which("squeue"):
         return 0
-    jobs = _slurm_jobs(folder)
+    try:
+        jobs = _slurm_jobs(folder)
+    except UserError:
+        if not (folder / SLURM_LOGS).exists():
+            return 0  # its commands are installed, but it is not in use
+        raise
     if jobs:
         _slurm("scancel", *jobs)
     deadline = time.monotonic() + PATIENCE
@@ -131,7 +139,9 @@ def _slurm_jobs(folder: Path) -> list[str]:
 def _slurm(*command: str) -> str:
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
-        raise UserError(f"{command[0]}: {done.stderr.strip() or 'failed'}")
+        raise UserError(
+            f"{command[0]} failed ({(done.stderr.splitlines() or ['it says nothing'])[-1]}): resume when SLURM answers"
+        )
     return done.stdout
 
 

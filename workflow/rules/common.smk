@@ -8,7 +8,7 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
-from earthprobe.config import resolve, split_file
+from earthprobe.config import check_writable, resolve, split_file
 from earthprobe.errors import UserError
 from earthprobe.layout import S1_FOLDER, SPLITS
 from earthprobe.resume import JOB_OF, note_run
@@ -35,6 +35,10 @@ shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} 
 
 
 onstart:
+    try:
+        check_writable(Path(f"results/{ARCHIVE['name']}"))
+    except UserError as error:
+        sys.exit(f"earthprobe: {error}")
     note_run(Path())
 
 
