@@ -29,7 +29,7 @@ rule train_forest:
         "../../envs/environment.yaml"
     threads: 4  # more trees at once would not fit in the memory of a laptop
     resources:
-        mem_mb=memory(1300, 3.5),
+        mem_mb=memory(1300, 2.7),
     params:
         probe=lambda wc: as_json(PROBES[wc.probe]),
     shell:
