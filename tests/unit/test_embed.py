@@ -220,3 +220,13 @@ def test_device_and_precision(monkeypatch: pytest.MonkeyPatch):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
         assert choose_precision("auto", "cpu") == want
     assert choose_precision("float32", "cpu") == torch.float32
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")
+@pytest.mark.parametrize(("given", "warnings"), [("0", 1), ("", 0)])
+def test_a_gpu_that_torch_does_not_see_is_no_secret(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, given: str, warnings: int
+):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
+    assert choose_device("auto") == "cpu"
+    assert len([m for m in caplog.messages if "a GPU that torch does not see" in m]) == warnings

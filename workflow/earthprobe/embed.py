@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from collections.abc import Sequence
 from contextlib import closing
 from pathlib import Path
@@ -133,7 +134,11 @@ def _write(writer: pq.ParquetWriter, ids: list[str], waiting: list[npt.NDArray[n
 def choose_device(device: str) -> str:
     """The device to run on: ``auto`` is CUDA if there is one, else the CPU."""
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if torch.cuda.is_available():
+            return "cuda"
+        if os.environ.get("CUDA_VISIBLE_DEVICES"):
+            log.warning("this job was given a GPU that torch does not see: does its driver fit? The CPU embeds instead")
+        return "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU here: use --device auto or cpu")
     return device
