@@ -167,7 +167,7 @@ class Undisturbed:
         for pattern in STAGES[STAGES.index(stage) :]:
             for path in self.results.glob(pattern):
                 if path.is_file():
-                    path.unlink()  # what a killed job left too: its process must not be taken for a new one
+                    path.unlink()
 
     def check(self) -> None:
         """All is there again, equal, and nothing half-made lies about."""

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psutil
 import pytest
 from earthprobe import resume
 from earthprobe.errors import UserError
@@ -74,6 +75,17 @@ def test_a_job_of_a_living_run_is_left_alone(folder: Path, start):
     assert ended(pid)
 
 
+def test_a_process_that_ends_meanwhile_is_no_orphan(folder: Path, start, monkeypatch: pytest.MonkeyPatch):
+    def vanish(process: psutil.Process) -> float:
+        raise psutil.NoSuchProcess(process.pid)
+
+    with snakemake() as run:
+        start(run.pid)
+        monkeypatch.setattr(resume, "_started", lambda pid: 1.0)
+        monkeypatch.setattr(psutil.Process, "create_time", vanish)
+        assert resume.end_processes(folder) == 0
+
+
 @contextmanager
 def snakemake() -> Iterator[subprocess.Popen[bytes]]:
     """A process that is called so."""
@@ -133,7 +145,7 @@ def note(folder: Path, **change: object) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
 
 
-@pytest.mark.parametrize("argument", ["-n", "--directory"])
+@pytest.mark.parametrize("argument", ["-n", "--directory=elsewhere"])
 def test_arguments_that_would_mislead(argument: str):
-    with pytest.raises(UserError, match=f"resume takes no {argument}"):
+    with pytest.raises(UserError, match=f"resume takes no {argument.split('=')[0]}"):
         resume.resume(["tables", argument])

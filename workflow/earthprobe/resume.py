@@ -55,7 +55,7 @@ def resume(arguments: Sequence[str]) -> None:
     Raises:
         UserError: a run is still alive in this folder, or may be on another machine.
     """
-    if odd := {"-d", "--directory", "-n", "--dry-run", "--dryrun"} & set(arguments):
+    if odd := {"-d", "--directory", "-n", "--dry-run", "--dryrun"} & {word.split("=")[0] for word in arguments}:
         raise UserError(f"resume takes no {odd.pop()}: it is called in the folder of the run, and runs")
     folder = Path.cwd()
     refuse_if_at_work(folder)
@@ -154,8 +154,10 @@ def _is_orphan(process: psutil.Process, folder: Path) -> bool:
     # The number of a process that is gone is given to another, which is no Snakemake then, or younger than its jobs.
     started = _started(int(run))
     command = _try(lambda: psutil.Process(int(run)).cmdline()) or []
-    alive = started is not None and any("snakemake" in word for word in command)
-    return not alive or started is None or started > process.create_time()
+    if started is None or not any("snakemake" in word for word in command):
+        return True
+    began = _try(process.create_time)
+    return began is not None and started > began
 
 
 def _started(pid: int) -> float | None:
