@@ -2,12 +2,13 @@
 
 import dataclasses
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 
 from tests.clone import TINY, Clone
-from tests.slurm.cluster import GPU_NODES, ask
-from tests.slurm.conftest import SlurmClone
+from tests.slurm.cluster import GPU_NODES, Cluster, ask
+from tests.slurm.conftest import SITE, SlurmClone
 
 
 @dataclasses.dataclass
@@ -83,3 +84,23 @@ def test_tables_equal_those_of_a_local_run(output: str, slurm_clone: SlurmClone,
 
 def test_nothing_runs_again(output: str, slurm_clone: SlurmClone):
     assert slurm_clone.planned(config=TINY) == {}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"gpu_partition: gpu": "gpu_partition: gpus"}, "SLURM has no partition 'gpus' (rule embed): it has cpu, gpu;"),
+        ({"most_cores: 1": "most_cores: 16"}, "but a node of partition gpu has at most 4 cores, 16000 MB and 1 GPU;"),
+        ({'account: "research"': 'account: "mine"'}, "SLURM gives you no account 'mine': it gives research"),
+        ({" minutes: 120": " minutes: 1500", "1440": "1500"}, "1500 minutes, but partition gpu allows 1440;"),
+    ],
+)
+def test_a_wrong_value_is_said_before_any_job(cluster: Cluster, tmp_path: Path, changes: dict[str, str], message: str):
+    clone = SlurmClone(tmp_path)
+    clone.edit_profile(SITE)
+    clone.edit_profile(changes)
+    output = clone.fail(config=TINY)
+    assert message in output
+    assert len([line for line in output.splitlines() if line.startswith("earthprobe: ")]) == 1
+    assert "Traceback" not in output
+    assert not clone.results().exists()

@@ -113,7 +113,7 @@ def test_slurm_that_does_not_answer_matters_where_it_was_used(folder: Path, monk
     assert resume.end_slurm_jobs(folder) == 0
     (folder / resume.SLURM_LOGS).mkdir()
     with pytest.raises(
-        UserError, match=r"^squeue failed \(squeue: fatal: no configuration\): resume when SLURM answers$"
+        UserError, match=r"^squeue failed \(squeue: fatal: no configuration\): run again when SLURM answers$"
     ):
         resume.end_slurm_jobs(folder)
 

@@ -19,6 +19,7 @@ from typing import TypeVar
 import psutil
 
 from earthprobe.errors import UserError
+from earthprobe.slurm import ask, jobs_from
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,6 @@ T = TypeVar("T")
 
 JOB_OF = "EARTHPROBE_RUN"
 """The environment variable by which a job names the Snakemake that started it (workflow/rules/common.smk)."""
-
-JOB_NAME = "earthprobe_"
-"""How the names of SLURM jobs begin (workflow/profiles/slurm)."""
 
 RUN = Path(".snakemake/earthprobe_run.json")
 """Who runs in a folder, or did last; :func:`note_run` writes it."""
@@ -115,34 +113,19 @@ def end_slurm_jobs(folder: Path) -> int:
     if not shutil.which("squeue"):
         return 0
     try:
-        jobs = _slurm_jobs(folder)
+        jobs = jobs_from(folder)
     except UserError:
         if not (folder / SLURM_LOGS).exists():
             return 0  # its commands are installed, but it is not in use
         raise
     if jobs:
-        _slurm("scancel", *jobs)
+        ask("scancel", *jobs)
     deadline = time.monotonic() + PATIENCE
-    while left := _slurm_jobs(folder):
+    while left := jobs_from(folder):
         if time.monotonic() > deadline:
             raise UserError(f"SLURM has not ended {', '.join(left)} of a killed run: resume when squeue lists none")
         time.sleep(1)
     return len(jobs)
-
-
-def _slurm_jobs(folder: Path) -> list[str]:
-    lines = _slurm("squeue", "--me", "--noheader", "--format=%i|%j|%Z").splitlines()
-    jobs = [line.split("|", 2) for line in lines]
-    return [number for number, name, where in jobs if name.startswith(JOB_NAME) and Path(where) == folder]
-
-
-def _slurm(*command: str) -> str:
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(
-            f"{command[0]} failed ({(done.stderr.splitlines() or ['it says nothing'])[-1]}): resume when SLURM answers"
-        )
-    return done.stdout
 
 
 def _is_orphan(process: psutil.Process, folder: Path) -> bool:

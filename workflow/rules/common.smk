@@ -12,6 +12,7 @@ from earthprobe.config import check_writable, resolve, split_file
 from earthprobe.errors import UserError
 from earthprobe.layout import S1_FOLDER, SPLITS
 from earthprobe.resume import JOB_OF, note_run
+from earthprobe.slurm import Request, check_site
 
 
 def in_repository(path):
@@ -34,9 +35,21 @@ SIMULATED = ARCHIVE["kind"] == "simulated"
 shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {JOB_OF}={os.getpid()}; ")
 
 
+def request(job):
+    """What a job asks SLURM for; memory that depends on files to come is not known yet."""
+    resources = job.resources
+    memory, gpus, minutes = (
+        resources[key] if isinstance(resources.get(key), int) else 0 for key in ("mem_mb", "gpu", "runtime")
+    )
+    partition, account = (resources.get(f"slurm_{key}", "") for key in ("partition", "account"))
+    return Request(job.rule.name, partition, job.threads, memory, gpus, minutes, account)
+
+
 onstart:
     try:
         check_writable(Path(f"results/{ARCHIVE['name']}"))
+        if workflow.executor_plugin.name == "slurm":
+            check_site(request(job) for job in workflow.dag.needrun_jobs() if not job.is_local)
     except UserError as error:
         sys.exit(f"earthprobe: {error}")
     note_run(Path())
