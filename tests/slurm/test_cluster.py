@@ -44,7 +44,7 @@ def output(slurm_clone: SlurmClone) -> str:
 
 def test_jobs_ran_on_several_nodes(output: str):
     jobs = jobs_of(output)
-    assert len(jobs) == 24
+    assert len(jobs) == 18
     assert {job.state for job in jobs} == {"COMPLETED"}
     assert len({job.node for job in jobs}) > 1
 
@@ -65,7 +65,9 @@ def test_embed_jobs_ran_on_gpus_and_no_others(output: str):
 
 def test_light_rules_ran_where_snakemake_ran(output: str):
     assert not any(
-        name in job.comment for job in jobs_of(output) for name in ("figure", "table", "config", "explore", "weights")
+        name in job.comment
+        for job in jobs_of(output)
+        for name in ("evaluate", "figure", "table", "config", "explore", "weights")
     )
 
 

@@ -101,3 +101,9 @@ rule evaluate:
     shell:
         "earthprobe evaluate --scores {input.scores} --threshold {params.threshold}"
         " --metrics {output.metrics} --per-class {output.per_class} --log {log}"
+
+
+# Seconds of work: as a job of its own each would wait longer for its turn. Not grouped with the training either, since
+# a group that fails loses what all its members made.
+localrules:
+    evaluate,
