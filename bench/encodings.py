@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from earthprobe.tiff import SIZE, read_band
+from earthprobe.tiff import SIZE, decode_band
 
 from bench.tools import WORK, timed
 
@@ -32,7 +32,12 @@ def main() -> None:
     parser.add_argument("--s1-folder", type=Path, required=True)
     folders = sorted(parser.parse_args().s1_folder.iterdir())
     planes = [
-        np.stack([read_band(f"{f}/{f.name}_{band}.tif").ravel() for f in (folders * PATCHES)[:PATCHES]])
+        np.stack(
+            [
+                decode_band((f / f"{f.name}_{band}.tif").read_bytes(), f.name).ravel()
+                for f in (folders * PATCHES)[:PATCHES]
+            ]
+        )
         for band in ("VV", "VH")
     ]
     WORK.mkdir(parents=True, exist_ok=True)

@@ -20,6 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from bench import archives
 from bench.tools import DIMENSIONS, REPOSITORY, WORK, Row, archive, peak_mib, probe_data, side_by_side, timed, weights
 
 CORES = os.cpu_count() or 1
@@ -33,9 +34,17 @@ STRENGTHS = [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001]
 def shard_read() -> Row:
     """Reading bands: ours, rasterio, and merely the bytes."""
     import rasterio
-    from earthprobe.tiff import read_band
+    from earthprobe.archive import Folder
+    from earthprobe.layout import S1_FOLDER
+    from earthprobe.tiff import decode_band
 
-    paths = [str(path) for path in sorted(archive().glob("BigEarthNet-S1-v1.0/*/*.tif"))]
+    root = archive() / S1_FOLDER
+    paths = [str(path) for path in sorted(root.glob("*/*.tif"))]
+    source = Folder(root)
+
+    def read_band(path: str) -> Any:
+        folder, name = path.split("/")[-2:]
+        return decode_band(source.read(folder, name.rpartition("_")[2]), name)
 
     def by_rasterio(path: str) -> Any:
         with rasterio.open(path) as image:
@@ -89,7 +98,7 @@ def shard() -> Row:
                 writer.write_table(pa.table([pa.array(group), *columns], schema=module.SCHEMA))
 
     def ours() -> None:
-        module.write_shard(root / "patches.parquet", root / S1_FOLDER, 0, root / "ours.parquet")
+        module.write_shard(root / "patches.parquet", [root / S1_FOLDER], 0, root / "ours.parquet")
 
     def as_bytes() -> None:
         for patch_id in ids:
@@ -106,7 +115,7 @@ def _write_shard(root: Path) -> None:
     from earthprobe.layout import S1_FOLDER
     from earthprobe.shard import write_shard
 
-    write_shard(root / "patches.parquet", root / S1_FOLDER, 0, root / "ours.parquet")
+    write_shard(root / "patches.parquet", [root / S1_FOLDER], 0, root / "ours.parquet")
 
 
 def shard_memory() -> Row:
@@ -464,6 +473,14 @@ ROWS: dict[str, Callable[[], Row]] = {
     "shard_read": shard_read,
     "shard": shard,
     "shard_memory": shard_memory,
+    "tar": functools.partial(archives.tar, 10_000, ".tar"),
+    "tar_gz": functools.partial(archives.tar, 50_000, ".tar.gz"),
+    "tar_zst": functools.partial(archives.tar, 10_000, ".tar.zst"),
+    "tar_memory": archives.tar_memory,
+    "index_v1": functools.partial(archives.index, "bigearthnet-v1", "s"),
+    "index_v1_memory": functools.partial(archives.index, "bigearthnet-v1", "MiB"),
+    "index_reben": functools.partial(archives.index, "reben", "s"),
+    "index_reben_memory": functools.partial(archives.index, "reben", "MiB"),
     "embed_cpu": functools.partial(embed, "bfloat16", "cpu"),
     "embed_cpu_float32": functools.partial(embed, "float32", "cpu"),
     "embed_gpu": functools.partial(embed, "bfloat16", "cuda"),

@@ -79,7 +79,7 @@ def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) ->
 
 def archive(patches: int = 1024) -> Path:
     """A simulated archive, its index and one shard; made once."""
-    from earthprobe.index_patches import index_patches
+    from earthprobe.index_patches import index_patches, read_splits
     from earthprobe.layout import S1_FOLDER, SPLITS
     from earthprobe.shard import write_shard
     from earthprobe.shard_statistics import write_statistics
@@ -89,15 +89,15 @@ def archive(patches: int = 1024) -> Path:
     if not (root / "statistics.json").exists():
         simulate(patches, 0, REPOSITORY / "resources/label_set_counts.csv", root)
         index_patches(
-            root / S1_FOLDER,
-            {split: root / f"bigearthnet-{split}.csv" for split in SPLITS},
+            [root / S1_FOLDER],
+            read_splits({split: root / f"bigearthnet-{split}.csv" for split in SPLITS}),
             shards=1,
             archive="bench",
             simulated=True,
             output=root / "patches.parquet",
             mismatches=root / "mismatches.csv",
         )
-        write_shard(root / "patches.parquet", root / S1_FOLDER, 0, root / "shard.parquet")
+        write_shard(root / "patches.parquet", [root / S1_FOLDER], 0, root / "shard.parquet")
         write_statistics(root / "patches.parquet", [root / "shard.parquet"], 0, root / "statistics.json")
     return root
 

@@ -48,7 +48,7 @@ def allowed(part: dict[str, Any]) -> str:
         inner = allowed(part["items"])
         return f"list of {inner}"
     kinds = part["type"] if isinstance(part.get("type"), list) else [part.get("type", "")]
-    return " or ".join(kinds)
+    return " or ".join("list" if kind == "array" else kind for kind in kinds)
 
 
 def main() -> str:

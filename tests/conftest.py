@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
+from earthprobe.tiff import decode_band
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -34,6 +35,11 @@ def v1_patches(v1_sample: Path) -> list[Path]:
 
 
 Pixels = npt.NDArray[np.float32]
+
+
+def read_band(path: Path) -> Pixels:
+    """A band of a patch, from its file."""
+    return decode_band(path.read_bytes(), path.name)
 
 
 class TinyArchive:
@@ -96,11 +102,11 @@ Indexer = Callable[..., Path]
 
 def index_folder(s1_folder: Path, split_files: dict[str, Path], out: Path, shards: int, archive: str) -> Path:
     """Lists the patches of a folder and returns the path of ``patches.parquet``."""
-    from earthprobe.index_patches import index_patches
+    from earthprobe.index_patches import index_patches, read_splits
 
     index_patches(
-        s1_folder,
-        split_files,
+        [s1_folder],
+        read_splits(split_files),
         shards=shards,
         archive=archive,
         simulated=False,

@@ -48,10 +48,10 @@ def test_an_unknown_probe_is_named(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_steps_run_by_themselves(twelve: TinyArchive, tmp_path: Path):
     splits = twelve.split_files()
     patches, shard = tmp_path / "patches.parquet", tmp_path / "0000.parquet"
-    arguments = ["index-patches", "--s1-folder", str(twelve.s1_folder), "--shards", "1", "--archive", "tiny"]
+    arguments = ["index-patches", "--s1", str(twelve.s1_folder), "--shards", "1", "--archive", "tiny"]
     arguments += [option for split, path in splits.items() for option in (f"--{split}", str(path))]
     assert main([*arguments, "--output", str(patches), "--mismatches", str(tmp_path / "m.csv")]) == 0
-    arguments = ["shard", "--patches", str(patches), "--s1-folder", str(twelve.s1_folder), "--shard", "0000"]
+    arguments = ["shard", "--patches", str(patches), "--s1", str(twelve.s1_folder), "--shard", "0000"]
     assert main([*arguments, "--output", str(shard)]) == 0
     assert shard.stat().st_size > 500_000
 
@@ -75,7 +75,7 @@ def test_parsing_imports_nothing_heavy():
 
 def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     missing = tmp_path / "bigearthnet-train.csv"
-    arguments = ["index-patches", "--s1-folder", str(tmp_path), "--shards", "1", "--archive", "tiny"]
+    arguments = ["index-patches", "--s1", str(tmp_path), "--shards", "1", "--archive", "tiny"]
     arguments += ["--train", str(missing), "--val", str(missing), "--test", str(missing)]
     arguments += ["--output", str(tmp_path / "p"), "--mismatches", str(tmp_path / "m"), "--log", str(tmp_path / "l")]
     assert main(arguments) == 1

@@ -123,20 +123,23 @@ def real(root: Path) -> dict[str, Any]:
 
 
 def test_a_real_archive_is_looked_for(tiny: TinyArchive, tmp_path: Path):
-    with pytest.raises(UserError, match=r"nowhere is no folder"):
+    with pytest.raises(UserError, match=r"nowhere does not exist"):
         resolve(real(tmp_path / "nowhere"), SCHEMA)
-    with pytest.raises(UserError, match=r"lacks the folder BigEarthNet-S1-v1.0"):
+    with pytest.raises(
+        UserError,
+        match=r"holds neither the folder BigEarthNet-S1-v1.0 nor BigEarthNet-S1-v1.0.tar, .tar.gz or .tar.zst$",
+    ):
         resolve(real(tmp_path), SCHEMA)
     with pytest.raises(UserError, match=r"lacks the split file bigearthnet-train.csv or train.csv"):
         resolve(real(tiny.root), SCHEMA)
     for split in ("train", "val", "test"):
         (tiny.root / f"{split}.csv").touch()
     assert resolve(real(tiny.root), SCHEMA)["archive"]["shards"] == 64
-    assert split_file(tiny.root, "val").name == "val.csv"
+    assert split_file({"kind": "bigearthnet-v1", "root": str(tiny.root)}, "val").name == "val.csv"
 
 
 def test_reben_is_not_taken_for_v1():
-    with pytest.raises(UserError, match="holds reBEN"):
+    with pytest.raises(UserError, match="holds BigEarthNet-S1, which is reben, and no BigEarthNet-S1-v1.0"):
         resolve(real(needs(SHARED / "reben-sample")), SCHEMA)
 
 

@@ -17,9 +17,8 @@ from earthprobe.errors import UserError
 from earthprobe.files import read_metadata
 from earthprobe.shard import read_shard, write_shard
 from earthprobe.shard_statistics import write_statistics
-from earthprobe.tiff import read_band
 
-from tests.conftest import V1_SAMPLE, Indexer, TinyArchive
+from tests.conftest import V1_SAMPLE, Indexer, TinyArchive, read_band
 
 MEAN, STD = [-12.6, -19.3], [5.1, 5.5]
 
@@ -115,7 +114,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(archive: TinyArchive, patches_of: Indexer, weights: Path, out: Path, **options: object) -> Path:
     patches = patches_of(archive, shards=1)
-    write_shard(patches, archive.s1_folder, 0, out / "shard.parquet")
+    write_shard(patches, [archive.s1_folder], 0, out / "shard.parquet")
     write_statistics(patches, [out / "shard.parquet"], 0.1, out / "statistics.json")
     settings: dict = {
         "bands": ["VV", "VH"],

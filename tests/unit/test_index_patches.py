@@ -1,14 +1,15 @@
 import csv
 import hashlib
 import lzma
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import polars as pl
 import pytest
 from earthprobe.errors import UserError
-from earthprobe.index_patches import read_split, read_splits, shard_of
-from earthprobe.layout import SPLITS
+from earthprobe.index_patches import index_patches, read_split, read_splits, read_tables, shard_of
+from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, SPLITS
 from torchgeo.datasets import BigEarthNet
 
 from tests.conftest import SHARED, Indexer, TinyArchive, index_real, needs
@@ -31,7 +32,7 @@ def test_official_split_files(tmp_path: Path):
         digest = hashlib.md5(paths[split].read_bytes(), usedforsecurity=False).hexdigest()
         assert digest == BigEarthNet.splits_metadata[split]["md5"]
     splits = read_splits(paths)
-    counts = dict(zip(*np.unique([s for _, s in splits.members.values()], return_counts=True), strict=True))
+    counts = dict(zip(*np.unique([entry.split for entry in splits.members.values()], return_counts=True), strict=True))
     assert counts == {"train": 269_695, "val": 123_723, "test": 125_866}
     assert splits.mismatches == []
 
@@ -97,3 +98,67 @@ def test_a_compressed_split_file_is_named(tmp_path: Path):
     path.write_bytes(lzma.compress(b"S2A_a,S1A_a"))
     with pytest.raises(UserError, match=r"train.csv is no text file: unpack it"):
         list(read_split(path))
+
+
+REBEN = SHARED / "reben-metadata"
+CLEAN = {"train": 237_871, "val": 122_342, "test": 119_825}
+
+
+def test_official_tables_of_reben():
+    splits = read_tables([needs(REBEN) / METADATA])
+    assert Counter(entry.split for entry in splits.members.values()) == CLEAN
+    assert splits.mismatches == []
+    both = read_tables([REBEN / METADATA, REBEN / SNOW_AND_CLOUDS])
+    assert len(both.members) == 480_038 + 69_450
+    assert both.mismatches == []
+
+
+def test_padding_of_row_and_column_is_that_of_each_name(tmp_path: Path):
+    root = needs(SHARED / "reben-sample")
+    out = tmp_path / "patches.parquet"
+    index_patches(
+        [root / "BigEarthNet-S1"],
+        read_tables([root / METADATA]),
+        shards=2,
+        archive="x",
+        simulated=False,
+        output=out,
+        mismatches=tmp_path / "m.csv",
+    )
+    patches = pl.read_parquet(out)
+    assert patches.height == 44
+    assert dict(patches["split"].value_counts().iter_rows()) == {"train": 2, "val": 1, "test": 41}
+    assert patches["country"].null_count() == 0
+    official = pl.read_parquet(root / METADATA).select(patch_id="s1_name", s2_id="patch_id")
+    assert patches.join(official, on=["patch_id", "s2_id"]).height == 44
+    for patch_id, folder in patches.select("patch_id", "folder").rows():
+        assert (root / "BigEarthNet-S1" / folder / f"{patch_id}_VV.tif").is_file()
+    assert (tmp_path / "m.csv").read_text() == "patch_id,split,problem\n"
+
+
+def test_a_table_of_something_else_is_named(tmp_path: Path):
+    path = tmp_path / "metadata.parquet"
+    path.write_bytes(b"no table")
+    with pytest.raises(UserError, match=r"metadata.parquet cannot be read: "):
+        read_tables([path])
+    pl.DataFrame({"patch_id": ["S2A"], "split": ["train"]}).write_parquet(path)
+    with pytest.raises(UserError, match=r"metadata.parquet has no column s1_name: it has patch_id, split$"):
+        read_tables([path])
+    pl.DataFrame({"patch_id": ["S2A"], "s1_name": ["S1A"], "split": ["val"], "country": ["Austria"]}).write_parquet(
+        path
+    )
+    with pytest.raises(UserError, match=r"metadata.parquet: 'val' is no split: train, validation, test are$"):
+        read_tables([path])
+
+
+def test_v1_pixels_with_tables_of_reben_are_an_error(v1_sample: Path, tmp_path: Path):
+    with pytest.raises(UserError, match="holds not one patch of train: do the archive and its split files belong"):
+        index_patches(
+            [v1_sample / "BigEarthNet-S1-v1.0"],
+            read_tables([needs(REBEN) / METADATA]),
+            shards=1,
+            archive="x",
+            simulated=False,
+            output=tmp_path / "patches.parquet",
+            mismatches=tmp_path / "m.csv",
+        )

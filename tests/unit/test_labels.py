@@ -1,5 +1,5 @@
 import pytest
-from earthprobe.labels import CLASSES_19, CLASSES_43, FROM_43_TO_19, indices_19, indices_43
+from earthprobe.labels import CLASSES_19, CLASSES_43, FROM_43_TO_19, INDEX_43, indices_19, indices_of
 from torchgeo.datasets import BigEarthNet
 
 
@@ -11,13 +11,13 @@ def test_every_19_class_has_a_counterpart_and_eleven_of_43_have_none():
 
 
 def test_indices_are_sorted_and_unique():
-    assert indices_43(["Sea and ocean", "Pastures", "Pastures"]) == [17, 42]
+    assert indices_of(["Sea and ocean", "Pastures", "Pastures"], INDEX_43) == [17, 42]
     assert indices_19([17, 42, 40, 3]) == [4, 18]
 
 
 def test_an_unknown_class_is_named():
     with pytest.raises(ValueError, match="unknown class 'Pasture'"):
-        indices_43(["Pasture"])
+        indices_of(["Pasture"], INDEX_43)
 
 
 def test_constants_are_torchgeos():

@@ -18,7 +18,7 @@ def test_real_pixels_are_unchanged_vv_first(tmp_path: Path, v1_sample: Path):
     seen = []
     for shard in range(2):
         out = tmp_path / f"{shard}.parquet"
-        write_shard(patches, s1_folder, shard, out)
+        write_shard(patches, [s1_folder], shard, out)
         for ids, pixels in read_shard(out, BANDS, 16):
             assert pixels.dtype == np.float32
             for patch_id, values in zip(ids, pixels, strict=True):
@@ -32,7 +32,7 @@ def test_real_pixels_are_unchanged_vv_first(tmp_path: Path, v1_sample: Path):
 
 def test_contract(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
     out = tmp_path / "0000.parquet"
-    write_shard(patches_of(twelve, shards=1), twelve.s1_folder, 0, out)
+    write_shard(patches_of(twelve, shards=1), [twelve.s1_folder], 0, out)
     schema = pq.read_schema(out)
     assert schema.names == ["patch_id", "VV", "VH"]
     assert str(schema.field("VV").type) == "fixed_size_list<element: float not null>[14400]"
@@ -50,7 +50,7 @@ def test_an_unreadable_patch_is_left_out_and_named(twelve: TinyArchive, patches_
     path = twelve.s1_folder / cut / f"{cut}_VV.tif"
     path.write_bytes(path.read_bytes()[:30_000])
     out = tmp_path / "0000.parquet"
-    write_shard(patches, twelve.s1_folder, 0, out)
+    write_shard(patches, [twelve.s1_folder], 0, out)
     rejected = {r[0]: r[1:] for r in read_metadata(out)["rejected"]}
     assert set(rejected) == {missing, cut}
     assert rejected[missing] == ["train", f"{missing}_VH.tif is missing"]
@@ -66,7 +66,7 @@ def test_swapped_bands_name_the_shard(tiny: TinyArchive, patches_of: Indexer, tm
             tiny.add(split, vv=dark, vh=bright)
     out = tmp_path / "0000.parquet"
     with pytest.raises(UserError, match=r"shard 0000 of tiny: VV is darker than VH \(-19.0 against -12.0 dB\)"):
-        write_shard(patches_of(tiny, shards=1), tiny.s1_folder, 0, out)
+        write_shard(patches_of(tiny, shards=1), [tiny.s1_folder], 0, out)
     assert list(tmp_path.glob(".*.part")) == []
     assert not out.exists()
 
@@ -75,6 +75,6 @@ def test_an_empty_shard_is_a_file_without_rows(twelve: TinyArchive, patches_of: 
     patches = patches_of(twelve, shards=500)
     empty = next(n for n in range(500) if n not in set(pl.read_parquet(patches)["shard"]))
     out = tmp_path / "empty.parquet"
-    write_shard(patches, twelve.s1_folder, empty, out)
+    write_shard(patches, [twelve.s1_folder], empty, out)
     assert pl.read_parquet(out).height == 0
     assert list(read_shard(out, BANDS, 4)) == []

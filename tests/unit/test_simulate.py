@@ -10,10 +10,9 @@ from earthprobe.errors import UserError
 from earthprobe.label_matrix import label_matrix
 from earthprobe.labels import FROM_43_TO_19, indices_19
 from earthprobe.simulate import COVERS, _read_label_sets, draw_labels, draw_pixels, simulate
-from earthprobe.tiff import read_band
 from torchgeo.datasets import BigEarthNet
 
-from tests.conftest import REPOSITORY, SHARED, needs
+from tests.conftest import REPOSITORY, SHARED, needs, read_band
 
 LABEL_SETS = REPOSITORY / "resources/label_set_counts.csv"
 

@@ -1,6 +1,8 @@
 """Whole runs: the demo of the README, and real patches."""
 
 import csv
+import os
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +10,9 @@ import numpy as np
 import polars as pl
 import pytest
 
-from tests.clone import Clone
+from tests.archives import pack
+from tests.clone import TINY, Clone
+from tests.conftest import SHARED, needs
 
 
 def tables(results: Path) -> dict[int, dict[str, dict[str, str]]]:
@@ -88,3 +92,66 @@ def test_the_demo_has_no_perfect_class_and_fails_on_rare_ones(demo: Path):
 def test_the_demo_runs_once(clone: Clone, demo: Path):
     assert clone.planned() == {}
     assert "Nothing to be done" in clone.run()
+
+
+TOPS = {"bigearthnet-v1": "BigEarthNet-S1-v1.0", "reben": "BigEarthNet-S1"}
+SAMPLES = {"bigearthnet-v1": SHARED / "bigearthnet-v1-sample", "reben": SHARED / "reben-sample"}
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("bigearthnet-v1", ".tar.gz"), ("reben", ".tar")])
+def test_packed_patches_become_shards_and_nothing_runs_for_nothing(
+    clone: Clone, tmp_path: Path, kind: str, suffix: str
+):
+    sample, top = needs(SAMPLES[kind]), TOPS[kind]
+    for path in [*sample.glob("*.csv"), *sample.glob("*.parquet")]:
+        shutil.copy(path, tmp_path)
+    pack(sample / top, tmp_path / f"{top}{suffix}")
+    config: dict[str, Any] = TINY | {
+        "archive": {"name": f"packed{suffix.replace('.', '-')}", "kind": kind, "root": str(tmp_path), "shards": 2},
+        "label_sets": [19],
+    }
+    clone.run("index", "shards", config=config)
+    results = clone.results(config["archive"]["name"])
+    shards = pl.concat(pl.read_parquet(path, columns=["patch_id"]) for path in (results / "shards").iterdir())
+    assert shards.height == pl.read_parquet(results / "index.parquet").height == {"reben": 44}.get(kind, 129)
+    assert (results / "rejected.csv").read_text().count("\n") == 1
+
+    def planned() -> dict[str, int]:
+        jobs = clone.planned("index", "shards", config=config)
+        return {name: count for name, count in jobs.items() if name != "shards"}
+
+    assert planned() == {}
+    contents = results / "members/00.contents"
+    assert contents.exists() == (suffix != ".tar")
+    contents.unlink(missing_ok=True)
+    assert planned() == {}, "the contents may be deleted once the shards are made"
+    labels = clone.folder / "workflow/earthprobe/labels.py"
+    labels.touch()
+    labels.write_text(labels.read_text() + "\n")
+    assert planned() == {"index": 1, "rejected": 1}, "labels never touch pixels"
+    clone.run("index", "shards", config=config)
+    os.utime(tmp_path / f"{top}{suffix}")
+    members = "index_members" if suffix == ".tar" else "index_members_compressed"
+    assert planned() == {
+        members: 1,
+        "index_patches": 1,
+        "index": 1,
+        "shard": 2,
+        "shard_statistics": 1,
+        "rejected": 1,
+    }
+
+
+def test_a_packed_archive_that_is_damaged_is_one_line(clone: Clone, tmp_path: Path):
+    sample = needs(SAMPLES["reben"])
+    shutil.copy(sample / "metadata.parquet", tmp_path)
+    path = pack(sample / "BigEarthNet-S1", tmp_path / "BigEarthNet-S1.tar.zst")
+    path.write_bytes(path.read_bytes()[:-1000])
+    config = TINY | {
+        "archive": {"name": "damaged", "kind": "reben", "root": str(tmp_path), "shards": 2},
+        "label_sets": [19],
+    }
+    output = clone.fail("shards", config=config)
+    assert f"{path} is damaged: Truncated compressed stream; fetch it again" in output
+    assert "Traceback" not in output
+    assert not [p for p in clone.results("damaged").rglob("*") if p.suffix in (".parquet", ".contents", ".part")]

@@ -14,6 +14,7 @@ from pathlib import Path
 from earthprobe import __version__
 from earthprobe.config import WEIGHTS_ENUM
 from earthprobe.errors import UserError
+from earthprobe.layout import SPLITS
 
 # Each branch of _run imports its own step: torch and torchgeo take seconds, which no other step should wait for.
 
@@ -111,8 +112,8 @@ def _parser() -> argparse.ArgumentParser:
     )
     steps = parser.add_subparsers(dest="step", required=True, metavar="STEP")
 
-    def step(name: str, text: str) -> argparse.ArgumentParser:
-        added = steps.add_parser(name, help=text, description=text)
+    def step(name: str, text: str, *parents: argparse.ArgumentParser) -> argparse.ArgumentParser:
+        added = steps.add_parser(name, help=text, description=text, parents=parents)
         added.add_argument("--log", type=Path, help="write progress here instead of to the terminal")
         return added
 
@@ -126,25 +127,33 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--label-sets", type=Path, required=True, help="CSV of label sets and their counts")
     p.add_argument("--root", type=Path, required=True)
 
-    p = step("index-patches", "list an archive's patches and their splits")
-    p.add_argument("--s1-folder", type=Path, required=True)
-    for split in ("train", "val", "test"):
-        p.add_argument(f"--{split}", type=Path, required=True, help=f"the split file of {split}")
+    p = step("index-members", "list the patches' files in a tar archive")
+    p.add_argument("--tar", type=Path, nargs="+", required=True, help="the archive, or its parts in their order")
+    p.add_argument("--folder", required=True, help="the archive's top folder")
+    p.add_argument("--contents", type=Path, help="where the files of a compressed archive go")
+    p.add_argument("--output", type=Path, required=True)
+
+    s1 = argparse.ArgumentParser(add_help=False)
+    s1.add_argument("--s1", type=Path, nargs="+", default=[], help="the Sentinel-1 folder, or what index-members wrote")
+
+    p = step("index-patches", "list an archive's patches and their splits", s1)
+    for split in SPLITS:
+        p.add_argument(f"--{split}", type=Path, help=f"the split file of {split}, of BigEarthNet v1")
+    p.add_argument("--tables", type=Path, nargs="+", help="reBEN's tables, in the place of split files")
     p.add_argument("--shards", type=int, required=True)
     p.add_argument("--archive", required=True, help="the archive's name")
     p.add_argument("--simulated", action="store_true")
     p.add_argument("--output", type=Path, required=True)
     p.add_argument("--mismatches", type=Path, required=True)
 
-    p = step("index", "read the labels of the patches")
+    p = step("index", "read the labels of the patches", s1)
     p.add_argument("--patches", type=Path, required=True)
-    p.add_argument("--s1-folder", type=Path, required=True)
+    p.add_argument("--tables", type=Path, nargs="+", default=[], help="reBEN's tables, in the place of JSON files")
     p.add_argument("--max-rejected", type=float, required=True)
     p.add_argument("--output", type=Path, required=True)
 
-    p = step("shard", "gather the pixels of one shard")
+    p = step("shard", "gather the pixels of one shard", s1)
     p.add_argument("--patches", type=Path, required=True)
-    p.add_argument("--s1-folder", type=Path, required=True)
     p.add_argument("--shard", type=int, required=True)
     p.add_argument("--output", type=Path, required=True)
 
@@ -274,12 +283,19 @@ def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
             from earthprobe.simulate import simulate
 
             simulate(o.patches, o.seed, o.label_sets, o.root)
-        case "index-patches":
-            from earthprobe.index_patches import index_patches
+        case "index-members":
+            from earthprobe.index_members import index_members
 
+            index_members(o.tar, o.folder, contents=o.contents, output=o.output)
+        case "index-patches":
+            from earthprobe.index_patches import index_patches, read_splits, read_tables
+
+            files = {split: vars(o)[split] for split in SPLITS}
+            if not o.s1 or bool(o.tables) == all(files.values()):
+                raise UserError("give --s1, and either --train, --val and --test, or --tables")
             index_patches(
-                o.s1_folder,
-                {"train": o.train, "val": o.val, "test": o.test},
+                o.s1,
+                read_tables(o.tables) if o.tables else read_splits(files),
                 shards=o.shards,
                 archive=o.archive,
                 simulated=o.simulated,
@@ -289,11 +305,15 @@ def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
         case "index":
             from earthprobe.index import write_index
 
-            write_index(o.patches, o.s1_folder, o.max_rejected, o.output)
+            if bool(o.s1) == bool(o.tables):
+                raise UserError("give either --s1 or --tables")
+            write_index(o.patches, o.max_rejected, o.output, s1=o.s1, tables=o.tables)
         case "shard":
             from earthprobe.shard import write_shard
 
-            write_shard(o.patches, o.s1_folder, o.shard, o.output)
+            if not o.s1:
+                raise UserError("give --s1")
+            write_shard(o.patches, o.s1, o.shard, o.output)
         case "shard-statistics":
             from earthprobe.shard_statistics import write_statistics
 

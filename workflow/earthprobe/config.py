@@ -7,7 +7,7 @@ import difflib
 import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from earthprobe.errors import UserError
-from earthprobe.layout import S1_FOLDER, SPLITS
+from earthprobe.layout import METADATA, S1_FOLDERS, SNOW_AND_CLOUDS, SPLITS, tar_name
 
 WEIGHTS_ENUM = {"dofa_base_patch16_224": ("DOFA_MAE",), "dofa_large_patch16_224": ("DOFA_MAE",)}
 
@@ -36,6 +36,11 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
     resolved: dict[str, Any] = _complete(config, schema, schema["$defs"], ())
     _check_archive(resolved["archive"])
+    if resolved["archive"]["kind"] == "reben":
+        if "label_sets" not in config:
+            resolved["label_sets"] = [19]
+        if 43 in resolved["label_sets"]:
+            raise UserError("config: label_sets: reBEN has labels of 19 classes only: take 43 out")
     for name, feature_set in resolved["features"].items():
         _check_feature_set(name, feature_set)
     return resolved
@@ -125,30 +130,87 @@ def _explain(error: ValidationError) -> str:
 def _check_archive(archive: Mapping[str, Any]) -> None:
     if archive["kind"] == "simulated":
         return
-    root = Path(archive["root"])
-    if not root.is_dir():
-        raise UserError(f"config: archive.root: {root} is no folder: give the one that holds {S1_FOLDER}")
-    if not (root / S1_FOLDER).is_dir():
-        if (root / "BigEarthNet-S1").is_dir():
-            raise UserError(
-                f"config: archive.root: {root} holds reBEN (BigEarthNet-S1), not BigEarthNet v1 ({S1_FOLDER})"
-            )
-        raise UserError(f"config: archive.root: {root} lacks the folder {S1_FOLDER}: unpack it there")
-    for split in SPLITS:
-        split_file(root, split)
+    s1_files(archive)
+    if archive["kind"] == "reben":
+        tables(archive)
+    else:
+        for split in SPLITS:
+            split_file(archive, split)
 
 
-def split_file(root: Path, split: str) -> Path:
-    """The file that lists the patches of ``split``, by torchgeo's name or by the published one.
+def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
+    """Where the Sentinel-1 patches are: in a folder, or in tar archives, each with its parts in their order.
+
+    Args:
+        archive: ``archive`` of the configuration.
+
+    Raises:
+        UserError: they are nowhere.
+    """
+    top = S1_FOLDERS[archive["kind"]]
+    roots = _roots(archive)
+    if not roots[0].is_dir():
+        for path in roots:
+            if not path.is_file():
+                raise UserError(f"config: archive.root: {path} does not exist")
+            if tar_name(path) is None:
+                raise UserError(f"config: archive.root: {path} is neither a folder nor a .tar, .tar.gz or .tar.zst")
+        return _archives(roots)
+    (root,) = roots
+    if (root / top).is_dir():
+        return root / top
+    if found := [path for path in root.iterdir() if (tar_name(path) or "").startswith(f"{top}.")]:
+        return _archives(found)
+    for kind, other in S1_FOLDERS.items():
+        if other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
+            raise UserError(f"config: archive.root: {root} holds {other}, which is {kind}, and no {top}")
+    raise UserError(f"config: archive.root: {root} holds neither the folder {top} nor {top}.tar, .tar.gz or .tar.zst")
+
+
+def _roots(archive: Mapping[str, Any]) -> list[Path]:
+    root = archive["root"]
+    roots = [Path(path) for path in ([root] if isinstance(root, str) else root)]
+    if not roots[0].exists():
+        raise UserError(f"config: archive.root: {roots[0]} does not exist")
+    if len(roots) > 1 and any(path.is_dir() for path in roots):
+        raise UserError("config: archive.root: give one folder, or tar archives, but not both")
+    return roots
+
+
+def _archives(files: Iterable[Path]) -> list[list[Path]]:
+    """Tar archives by their names, each with its parts in their order."""
+    archives: dict[tuple[Path, str], list[Path]] = {}
+    for file in sorted(files, key=lambda file: (file.parent, len(file.name), file.name)):
+        archives.setdefault((file.parent, str(tar_name(file))), []).append(file)
+    return list(archives.values())
+
+
+def split_file(archive: Mapping[str, Any], split: str) -> Path:
+    """The file that lists the patches of ``split`` of BigEarthNet v1, by torchgeo's name or by the published one.
 
     Raises:
         UserError: there is neither.
     """
-    names = (f"bigearthnet-{split}.csv", f"{split}.csv")
+    return _beside(archive, f"bigearthnet-{split}.csv", f"{split}.csv", what="the split file")
+
+
+def tables(archive: Mapping[str, Any]) -> list[Path]:
+    """The tables of labels and splits of reBEN; that of patches with snow, clouds or shadow where it is asked for.
+
+    Raises:
+        UserError: one is missing.
+    """
+    names = [METADATA, SNOW_AND_CLOUDS] if archive["snow_and_clouds"] else [METADATA]
+    return [_beside(archive, name, what="the table") for name in names]
+
+
+def _beside(archive: Mapping[str, Any], *names: str, what: str) -> Path:
+    root = _roots(archive)[0]
+    folder = root if root.is_dir() else root.parent
     for name in names:
-        if (root / name).is_file():
-            return root / name
-    raise UserError(f"config: archive.root: {root} lacks the split file {' or '.join(names)}: put it there")
+        if (folder / name).is_file():
+            return folder / name
+    raise UserError(f"config: archive.root: {folder} lacks {what} {' or '.join(names)}: put it there")
 
 
 def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:

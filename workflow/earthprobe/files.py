@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -106,6 +107,21 @@ def parquet(path: Path) -> Iterator[pq.ParquetFile]:
             raise
         reason = str(error).splitlines()[0]
         raise UserError(f"{path} cannot be read ({reason}): delete it and run again") from error
+
+
+def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
+    """Reads columns of a Parquet file that users bring.
+
+    Raises:
+        UserError: it cannot be read, or lacks one of them.
+    """
+    try:
+        schema = pl.read_parquet_schema(path)
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
+    if absent := [column for column in columns if column not in schema]:
+        raise UserError(f"{path} has no column {absent[0]}: it has {', '.join(schema)}")
+    return pl.read_parquet(path, columns=list(columns))
 
 
 def check_ids(path: Path, expected: Sequence[str]) -> None:

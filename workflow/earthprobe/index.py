@@ -2,6 +2,7 @@
 
 import json
 import logging
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from earthprobe.archive import open_source
 from earthprobe.errors import UserError
-from earthprobe.files import read_metadata, replacing, with_metadata
-from earthprobe.labels import CLASSES_19, CLASSES_43, indices_19, indices_43
+from earthprobe.files import read_metadata, read_table, replacing, with_metadata
+from earthprobe.labels import CLASSES_19, CLASSES_43, INDEX_19, INDEX_43, indices_19, indices_of
 from earthprobe.layout import SPLITS
 
 log = logging.getLogger(__name__)
@@ -29,36 +31,74 @@ SCHEMA = pa.schema(
     ]
 )
 READERS = 16  # threads: on a network disk opening a file is mostly waiting
+LABELS = "labels_metadata.json"
+
+Labels = tuple[list[int] | None, list[int]]
+"""The indices of a patch's classes among 43 (none where the archive has only 19) and among 19."""
 
 
-def read_labels(folder: Path) -> list[int]:
-    """The 43-class indices of the patch in ``folder``, from its JSON file.
+def parse_labels(content: bytes) -> Labels:
+    """The labels in a patch's JSON file of BigEarthNet v1.
 
     Raises:
-        ValueError: the file is missing, is no JSON, has no list ``labels`` or names an unknown class.
+        ValueError: the file is no JSON, has no list ``labels`` or names an unknown class.
     """
-    path = folder / f"{folder.name}_labels_metadata.json"
     try:
-        content = json.loads(path.read_bytes())
-    except OSError as error:
-        raise ValueError(f"labels cannot be read: {error.strerror}") from error
+        parsed = json.loads(content)
     except (ValueError, RecursionError) as error:
         raise ValueError("labels file is no JSON") from error
-    names = content.get("labels") if isinstance(content, dict) else None
+    names = parsed.get("labels") if isinstance(parsed, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("labels file has no list `labels`")
-    return indices_43(names)
+    labels_43 = indices_of(names, INDEX_43)
+    return labels_43, indices_19(labels_43)
 
 
-def write_index(patches: Path, s1_folder: Path, max_rejected: float, output: Path) -> None:
+def from_json(s1: Sequence[Path], folders: Sequence[str]) -> list[Labels | str]:
+    """The labels of BigEarthNet v1 patches, or why they cannot be read, in the order of ``folders``."""
+    source = open_source(s1, set(folders), {LABELS})
+
+    def labels_or_reason(folder: str) -> Labels | str:
+        try:
+            return parse_labels(source.read(folder, LABELS))
+        except ValueError as error:
+            return str(error)
+
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(labels_or_reason, folders, chunksize=256))
+
+
+def from_tables(paths: Sequence[Path], patch_ids: Sequence[str]) -> list[Labels | str]:
+    """The labels of reBEN patches by its tables, or what is wrong with them, in the order of ``patch_ids``."""
+    wanted = set(patch_ids)
+    names: dict[str, list[str] | None] = {}
+    for path in paths:
+        names |= {
+            patch_id: found for patch_id, found in read_table(path, ("s1_name", "labels")).rows() if patch_id in wanted
+        }
+    results: list[Labels | str] = []
+    for patch_id in patch_ids:
+        try:
+            labels = indices_of(names.get(patch_id) or [], INDEX_19)
+            results.append((None, labels) if labels else "no label in the table")
+        except ValueError as error:
+            results.append(str(error))
+    return results
+
+
+def write_index(
+    patches: Path, max_rejected: float, output: Path, *, s1: Sequence[Path] = (), tables: Sequence[Path] = ()
+) -> None:
     """Writes ``index.parquet``: one row a patch whose labels can be read, ordered by ``patch_id``.
 
     Args:
         patches: ``patches.parquet``.
-        s1_folder: the folder to which the patches' folders are relative.
         max_rejected: the largest share of patches without readable labels to go on with.
         output: columns of :data:`SCHEMA`; the class names, and the patches that were rejected with their
             reasons, are in the metadata.
+        s1: where the JSON files of BigEarthNet v1 are: the folder of Sentinel-1 patches, or the lists of the
+            members of its tar files.
+        tables: reBEN's tables of labels, in the place of JSON files.
 
     Raises:
         UserError: too many patches are rejected, or a split is left without a patch.
@@ -67,15 +107,9 @@ def write_index(patches: Path, s1_folder: Path, max_rejected: float, output: Pat
         source = read_metadata(patches)
         table = pl.read_parquet(patches)
 
-        def labels_or_reason(folder: str) -> list[int] | str:
-            try:
-                return read_labels(s1_folder / folder)
-            except ValueError as error:
-                return str(error)
-
-        with ThreadPoolExecutor(READERS) as pool:
-            results = list(pool.map(labels_or_reason, table["folder"], chunksize=256))
-        rows = list(zip(table["patch_id"], table["split"], results, strict=True))
+        ids = table["patch_id"].to_list()
+        results = from_tables(tables, ids) if tables else from_json(s1, table["folder"].to_list())
+        rows = list(zip(ids, table["split"], results, strict=True))
         rejected = [(patch_id, split, reason) for patch_id, split, reason in rows if isinstance(reason, str)]
         for patch_id, split, reason in rejected:
             log.warning("rejected %s (%s): %s", patch_id, split, reason)
@@ -89,11 +123,13 @@ def write_index(patches: Path, s1_folder: Path, max_rejected: float, output: Pat
         kept = table.filter(pl.col("patch_id").is_in(labels.keys()))
         for split in SPLITS:
             if split not in kept["split"]:
-                raise UserError(f"{s1_folder}: no patch of {split} has readable labels: check the JSON files")
+                raise UserError(
+                    f"{patches}: no patch of {split} has readable labels: the log says what is wrong with them"
+                )
         columns = {
             **{name: kept[name].to_list() for name in kept.columns},
-            "labels_43": list(labels.values()),
-            "labels_19": [indices_19(indices) for indices in labels.values()],
+            "labels_43": [labels_43 for labels_43, _ in labels.values()],
+            "labels_19": [labels_19 for _, labels_19 in labels.values()],
         }
         metadata = {**source, "classes": {"19": CLASSES_19, "43": CLASSES_43}, "rejected": rejected}
         arrays = [pa.array(columns[f.name], type=f.type) for f in SCHEMA]

@@ -1,5 +1,32 @@
 """Names that the archives and the workflow agree on; importing this costs nothing."""
 
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
 SPLITS = ("train", "val", "test")
 S1_FOLDER = "BigEarthNet-S1-v1.0"
 """The folder that the published archive of BigEarthNet v1 unpacks to."""
+S1_FOLDERS = {"simulated": S1_FOLDER, "bigearthnet-v1": S1_FOLDER, "reben": "BigEarthNet-S1"}
+"""The same of each kind of archive."""
+
+METADATA = "metadata.parquet"
+SNOW_AND_CLOUDS = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
+"""The tables of reBEN's labels and splits, as published."""
+
+TAR = r"\.tar(?:\.gz|\.zst)?|\.tgz"
+PART = re.compile(rf"(.+(?:{TAR}))\.?(?:[a-z]{{2}}|part\d+|\d{{2,3}})")
+"""How the parts of a tar archive are named that was cut by ``split``: x.tar.gzaa, x.tar.gz.ab, x.tar.part1."""
+
+
+def tar_name(file: Path) -> str | None:
+    """The name of the tar archive that a file is, or is a part of; None where it is neither."""
+    if re.search(rf"(?:{TAR})$", file.name):
+        return file.name
+    part = PART.fullmatch(file.name)
+    return part[1] if part else None
+
+
+def is_plain(files: Sequence[Path]) -> bool:
+    """Whether the members of a tar archive can be read where they lie: it is one file, and not compressed."""
+    return len(files) == 1 and files[0].name.endswith(".tar")

@@ -12,11 +12,12 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from earthprobe.archive import Source, open_source
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
 from earthprobe.pixel_sums import PixelSums
 from earthprobe.progress import Progress
-from earthprobe.tiff import SIZE, read_band
+from earthprobe.tiff import SIZE, decode_band
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +34,7 @@ PIXELS = pa.list_(pa.field("element", pa.float32(), nullable=False), SIZE * SIZE
 SCHEMA = pa.schema([("patch_id", pa.string()), *(pa.field(band, PIXELS, nullable=False) for band in BANDS)])
 
 
-def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> None:
+def write_shard(patches: Path, s1: Sequence[Path], shard: int, output: Path) -> None:
     """Writes the pixels of the patches of one shard, ordered by ``patch_id``.
 
     Memory is bounded by a row group, whatever the shard's size. A patch that cannot be read is left out and
@@ -42,14 +43,14 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
 
     Args:
         patches: ``patches.parquet``.
-        s1_folder: the archive's folder of Sentinel-1 patches, to which the patches' folders are relative.
+        s1: the archive's folder of Sentinel-1 patches, or the lists of the members of its tar files.
         shard: the shard's number.
         output: columns ``patch_id`` and one fixed-size list<float32>[14400] a band, in dB, row by row.
 
     Raises:
         UserError: VV is darker than VH over the shard: the bands are swapped.
     """
-    source = read_metadata(patches)
+    archive = read_metadata(patches)
     members: list[tuple[str, str, str]] = (
         pl.scan_parquet(patches)
         .filter(pl.col("shard") == shard)
@@ -58,6 +59,7 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
         .collect()
         .rows()
     )
+    source = open_source(s1, {folder for _, _, folder in members}, {f"{band}.tif" for band in BANDS})
     rejected: list[tuple[str, str, str]] = []
     sums = {part: {band: PixelSums() for band in BANDS} for part in ("all", "train")}
     progress = Progress(log, len(members))
@@ -76,7 +78,7 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
             ) as writer,
         ):
             groups = [members[start : start + ROW_GROUP] for start in range(0, len(members), ROW_GROUP)]
-            blocks = [_Block(s1_folder, min(ROW_GROUP, len(members))) for _ in range(2)]
+            blocks = [_Block(source, min(ROW_GROUP, len(members))) for _ in range(2)]
             for number, group in enumerate(groups):
                 if number == 0:
                     blocks[0].begin(pool, group)
@@ -93,10 +95,10 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
                             sums[name][band] += here
                 writer.write_table(block.table())
                 progress.add(len(group))
-            _check_band_order(f"shard {shard:04d} of {source['archive']}", sums["all"])
+            _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["all"])
             metadata = {
-                "archive": source["archive"],
-                "simulated": source["simulated"],
+                "archive": archive["archive"],
+                "simulated": archive["simulated"],
                 "bands": BANDS,
                 "shape": [SIZE, SIZE],
                 "unit": "dB",
@@ -111,8 +113,8 @@ def write_shard(patches: Path, s1_folder: Path, shard: int, output: Path) -> Non
 class _Block:
     """A row group's pixels, read by several threads into memory that the next but one row group uses again."""
 
-    def __init__(self, s1_folder: Path, size: int) -> None:
-        self._s1_folder = s1_folder
+    def __init__(self, source: Source, size: int) -> None:
+        self._source = source
         self._planes = np.empty((len(BANDS), size, SIZE * SIZE), dtype=np.float32)
         self._group: Sequence[tuple[str, str, str]] = ()
         self._jobs: list[Future[list[list[PixelSums] | str]]] = []
@@ -142,8 +144,8 @@ class _Block:
         for row, (patch_id, _, folder) in enumerate(self._group[start : start + PATCHES_A_JOB], start):
             try:
                 for planes, band in zip(self._planes, BANDS, strict=True):
-                    # Joined as text: making a Path costs as much as reading the file.
-                    planes[row] = read_band(f"{self._s1_folder}/{folder}/{patch_id}_{band}.tif").ravel()
+                    content = self._source.read(folder, f"{band}.tif")
+                    planes[row] = decode_band(content, f"{patch_id}_{band}.tif").ravel()
             except ValueError as error:
                 results.append(str(error))
             else:

@@ -7,7 +7,7 @@ such a file already are the pixels, and one read is all; every other kind goes t
 import math
 import struct
 from functools import lru_cache
-from pathlib import Path
+from io import BytesIO
 from typing import NamedTuple
 
 import numpy as np
@@ -18,7 +18,6 @@ SIZE = 120
 """Pixels along a side of a patch: 1,200 m at 10 m."""
 
 PIXELS = SIZE * SIZE
-LONGEST = 2**17  # bytes; twice a published file
 MOST_TAGS = 64
 ROW_BYTES = SIZE * 4
 
@@ -43,33 +42,29 @@ ASIDE = {282, 283, 296, 305, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42
 WIDTHS = {3: ("H", 2), 4: ("I", 4)}  # the types SHORT and LONG
 
 
-def read_band(path: str | Path) -> npt.NDArray[np.float32]:
-    """Reads a band of a patch, values unchanged.
+def decode_band(content: bytes, name: str) -> npt.NDArray[np.float32]:
+    """Decodes the file of a band of a patch, values unchanged.
+
+    Args:
+        content: the file.
+        name: its name, for messages.
 
     Returns:
         Backscatter in dB, shape (120, 120); it may be read-only.
 
     Raises:
-        ValueError: the file is missing, cut short, no TIFF, of another shape or type, or holds a value that
-            is not finite.
+        ValueError: the file is cut short, no TIFF, of another shape or type, or holds a value that is not finite.
     """
-    try:
-        with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - making a Path costs as much as the read
-            content = file.read(LONGEST)
-    except FileNotFoundError as error:
-        raise ValueError(f"{Path(path).name} is missing") from error
-    except OSError as error:
-        raise ValueError(f"{Path(path).name} cannot be read: {error.strerror}") from error
     start = plain_start(content)
-    pixels = np.frombuffer(content, "<f4", PIXELS, start) if start is not None else _read_any(Path(path)).ravel()
+    pixels = np.frombuffer(content, "<f4", PIXELS, start) if start is not None else _decode_any(content, name).ravel()
     if not np.isfinite(pixels).all():
-        raise ValueError(f"{Path(path).name} holds NaN or infinite pixels")
+        raise ValueError(f"{name} holds NaN or infinite pixels")
     return pixels.reshape(SIZE, SIZE).astype(np.float32, copy=False)  # the machine's byte order
 
 
-def _read_any(path: Path) -> npt.NDArray[np.float32]:
+def _decode_any(content: bytes, name: str) -> npt.NDArray[np.float32]:
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(BytesIO(content)) as file:
             # Asked before it is decoded: a damaged header can declare gigabytes.
             shape, dtype, page = file.series[0].shape, file.series[0].dtype, file.pages.first
             strips = math.prod(page.chunked)
@@ -77,13 +72,13 @@ def _read_any(path: Path) -> npt.NDArray[np.float32]:
             pixels = file.asarray() if shape == (SIZE, SIZE) and dtype == np.float32 and whole else None
     except Exception as error:  # a damaged TIFF makes tifffile raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ValueError(f"{path.name} cannot be read: {reason}") from error
+        raise ValueError(f"{name} cannot be read: {reason}") from error
     if shape != (SIZE, SIZE):
-        raise ValueError(f"{path.name} has shape {shape}, not ({SIZE}, {SIZE})")
+        raise ValueError(f"{name} has shape {shape}, not ({SIZE}, {SIZE})")
     if dtype != np.float32:
-        raise ValueError(f"{path.name} holds {dtype}, not float32")
+        raise ValueError(f"{name} holds {dtype}, not float32")
     if pixels is None:  # tifffile would fill the gap with zeros
-        raise ValueError(f"{path.name} lacks strips or tiles: it lists {len(page.dataoffsets)} of {strips}")
+        raise ValueError(f"{name} lacks strips or tiles: it lists {len(page.dataoffsets)} of {strips}")
     return np.ascontiguousarray(pixels, dtype=np.float32)
 
 

@@ -1,6 +1,19 @@
 """From an archive of patches to shards of pixels, and to an index of labels."""
 
-ROOT = Path(f"results/{ARCHIVE['name']}/archive" if SIMULATED else ARCHIVE["root"])
+# Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
+KIND = ARCHIVE["kind"]
+SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
+S1_FILES = SIMULATED_ROOT / S1_FOLDER if SIMULATED else s1_files(ARCHIVE)
+TARS = {f"{number:02d}": files for number, files in enumerate(S1_FILES)} if isinstance(S1_FILES, list) else {}
+PLAIN = [part for part, files in TARS.items() if is_plain(files)]
+S1 = expand("<results>/members/{part}.parquet", part=TARS) if TARS else S1_FILES
+PIXELS = [TARS[part] if part in PLAIN else f"<results>/members/{part}.contents" for part in TARS]
+
+LISTS = (
+    "--tables {input.lists:q}"
+    if KIND == "reben"
+    else "--train {input.lists[0]:q} --val {input.lists[1]:q} --test {input.lists[2]:q}"
+)
 
 
 rule simulate:
@@ -27,14 +40,44 @@ rule simulate:
         " --root $(dirname {output.s1_folder}) --log {log}"
 
 
+rule index_members:
+    """Where in a tar archive the files of the patches are."""
+    input:
+        package("index_members", "archive", "tar", "layout", "progress", "files", "errors"),
+        tar=lambda wc: TARS[wc.part],
+    output:
+        members=ensure("<results>/members/{part}.parquet", non_empty=True),
+    log:
+        "<logs>/index_members/{part}.log",
+    benchmark:
+        "<benchmarks>/index_members/{part}.tsv"
+    wildcard_constraints:
+        part=names(PLAIN),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(700),
+    params:
+        folder=S1_FOLDERS[KIND],
+        contents=lambda wc, output: f"--contents {output.contents}" if wc.part not in PLAIN else "",
+    shell:
+        "earthprobe index-members --tar {input.tar:q} --folder {params.folder} {params.contents} --output {output.members} --log {log}"
+
+
+use rule index_members as index_members_compressed with:
+    output:
+        members=ensure("<results>/members/{part}.parquet", non_empty=True),
+        contents=ensure("<results>/members/{part}.contents", non_empty=True),
+    wildcard_constraints:
+        part=names([part for part in TARS if part not in PLAIN]),
+
+
 rule index_patches:
     """The patches and their splits, without their labels: all that the way to the embeddings may depend on."""
     input:
-        package("index_patches", "layout", "files", "errors"),
-        s1_folder=ROOT / S1_FOLDER,
-        train=split_path("train"),
-        val=split_path("val"),
-        test=split_path("test"),
+        package("index_patches", "archive", "layout", "files", "errors"),
+        s1=S1,
+        lists=split_lists(),
     output:
         patches=ensure("<results>/patches.parquet", non_empty=True),
         mismatches="<results>/split_mismatches.csv",
@@ -51,17 +94,17 @@ rule index_patches:
         shards=ARCHIVE["shards"],
         simulated="--simulated" if SIMULATED else "",
     shell:
-        "earthprobe index-patches --s1-folder {input.s1_folder:q} --train {input.train:q} --val {input.val:q}"
-        " --test {input.test:q} --archive {params.archive} --shards {params.shards} {params.simulated}"
+        "earthprobe index-patches --s1 {input.s1:q} " + LISTS + " --archive {params.archive}"
+        " --shards {params.shards} {params.simulated}"
         " --output {output.patches} --mismatches {output.mismatches} --log {log}"
 
 
 rule index:
     """The labels of every patch, beside its split and its place."""
     input:
-        package("index", "labels", "layout", "files", "errors"),
+        package("index", "archive", "labels", "files", "errors", "layout"),
         patches="<results>/patches.parquet",
-        s1_folder=ROOT / S1_FOLDER,
+        labels=tables(ARCHIVE) if KIND == "reben" else S1,
     output:
         ensure("<results>/index.parquet", non_empty=True),
     log:
@@ -74,17 +117,19 @@ rule index:
         mem_mb=memory(1500),
     params:
         max_rejected=ARCHIVE["max_rejected"],
+        where="--tables" if KIND == "reben" else "--s1",
     shell:
-        "earthprobe index --patches {input.patches} --s1-folder {input.s1_folder:q}"
+        "earthprobe index --patches {input.patches} {params.where} {input.labels:q}"
         " --max-rejected {params.max_rejected} --output {output} --log {log}"
 
 
 rule shard:
     """The pixels of one shard's patches."""
     input:
-        package("shard", "tiff", "pixel_sums", "progress", "files", "errors"),
+        package("shard", "archive", "tiff", "pixel_sums", "progress", "files", "errors"),
+        PIXELS,
         patches="<results>/patches.parquet",
-        s1_folder=ROOT / S1_FOLDER,
+        s1=S1,
     output:
         ensure("<results>/shards/{shard}.parquet", non_empty=True),
     log:
@@ -96,7 +141,7 @@ rule shard:
     resources:
         mem_mb=memory(600),
     shell:
-        "earthprobe shard --patches {input.patches} --s1-folder {input.s1_folder:q} --shard {wildcards.shard}"
+        "earthprobe shard --patches {input.patches} --s1 {input.s1:q} --shard {wildcards.shard}"
         " --output {output} --log {log}"
 
 

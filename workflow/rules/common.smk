@@ -8,9 +8,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
-from earthprobe.config import check_writable, resolve, split_file
+from earthprobe.config import check_writable, resolve, s1_files, split_file, tables
 from earthprobe.errors import UserError
-from earthprobe.layout import S1_FOLDER, SPLITS
+from earthprobe.layout import S1_FOLDER, S1_FOLDERS, SPLITS, is_plain
 from earthprobe.resume import JOB_OF, note_run
 from earthprobe.slurm import Request, check_site
 
@@ -91,9 +91,11 @@ def package(*modules):
     return [in_repository(f"workflow/earthprobe/{module}.py") for module in modules]
 
 
-def split_path(split):
-    """The file that lists the patches of a split; a simulated archive's need not exist yet."""
-    return ROOT / f"bigearthnet-{split}.csv" if SIMULATED else split_file(ROOT, split)
+def split_lists():
+    """The files that say which patches belong to which split; a simulated archive's need not exist yet."""
+    if KIND == "reben":
+        return tables(ARCHIVE)
+    return [SIMULATED_ROOT / f"bigearthnet-{s}.csv" if SIMULATED else split_file(ARCHIVE, s) for s in SPLITS]
 
 
 def weights_file(features):

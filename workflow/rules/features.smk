@@ -28,7 +28,17 @@ rule embed:
     """The embeddings of one shard's patches."""
     input:
         package(
-            "embed", "forward", "dofa", "embed_weights", "shard", "tiff", "pixel_sums", "progress", "files", "errors"
+            "embed",
+            "forward",
+            "dofa",
+            "embed_weights",
+            "shard",
+            "archive",
+            "tiff",
+            "pixel_sums",
+            "progress",
+            "files",
+            "errors",
         ),
         shard="<results>/shards/{shard}.parquet",
         statistics="<results>/band_statistics.json",

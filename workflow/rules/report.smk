@@ -88,6 +88,7 @@ rule figure_gallery:
             "figures/style",
             "describe",
             "shard",
+            "archive",
             "tiff",
             "pixel_sums",
             "progress",

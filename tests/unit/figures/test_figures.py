@@ -209,7 +209,7 @@ def scored(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path) -> Callable
     """Scores of twelve patches on three classes, and their shard."""
 
     def make() -> tuple[Path, Path]:
-        write_shard(patches_of(twelve, shards=1), twelve.s1_folder, 0, tmp_path / "shard.parquet")
+        write_shard(patches_of(twelve, shards=1), [twelve.s1_folder], 0, tmp_path / "shard.parquet")
         ids = [p for split in ("val", "test") for p in twelve.splits[split]]
         scores = np.array([[0.9, 0.1, 0.2]] * 3 + [[0.8, 0.7, 0.1], [0.6, 0.2, 0.1], [0.1, 0.9, 0.1]], np.float32)
         targets = np.array([[1, 1, 1]] * 3 + [[1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
@@ -277,9 +277,9 @@ def test_quick_looks_are_red_green_blue_by_band():
 
 
 def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
-    from earthprobe.tiff import read_band
+    from tests.conftest import read_band
 
-    write_shard(patches_of(twelve, shards=1), twelve.s1_folder, 0, tmp_path / "shard.parquet")
+    write_shard(patches_of(twelve, shards=1), [twelve.s1_folder], 0, tmp_path / "shard.parquet")
     wanted = {twelve.splits["val"][1], "S1A_elsewhere"}
     (found,) = read_patches(tmp_path / "shard.parquet", wanted).items()
     assert found[0] == twelve.splits["val"][1]

@@ -1,0 +1,192 @@
+"""What packed archives cost: one pass over a tar file, and the index of all names of the published archives."""
+
+import gzip
+import io
+import json
+import lzma
+import shutil
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from bench.tools import REPOSITORY, WORK, Row, archive, peak_mib, side_by_side, timed
+
+DATA = REPOSITORY.parent / "shared" / "data"
+LABELS = {
+    "labels": ["Non-irrigated arable land", "Pastures", "Mixed forest"],
+    "coordinates": {"ulx": 300000, "uly": 5299980, "lrx": 301200, "lry": 5298780},
+    "projection": 'PROJCS["WGS 84 / UTM zone 33N",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298]]]]'
+    * 5,
+    "corresponding_s2_patch": "S2A_MSIL2A_20170613T101031_26_57",
+    "acquisition_time": "2017-06-12T16:58:09",
+}
+
+
+def packed(patches: int, suffix: str) -> Path:
+    """A tar file in the published layout: simulated pixels, over and over under other names."""
+    from earthprobe.layout import S1_FOLDER
+
+    target = WORK / f"packed-{patches}{suffix}"
+    if target.exists():
+        return target
+    sources = sorted((archive() / S1_FOLDER).iterdir())
+    pixels = [[(path / f"{path.name}_{band}.tif").read_bytes() for band in ("VV", "VH")] for path in sources]
+    part = target.with_name("part")
+    with part.open("wb") as raw:
+        streams = {
+            ".tar": lambda: raw,
+            ".tar.gz": lambda: gzip.GzipFile(fileobj=raw, mode="wb", compresslevel=1),
+            ".tar.zst": lambda: pa.CompressedOutputStream(pa.PythonFile(raw, "w"), "zstd"),
+        }
+        stream = streams[suffix]()
+        with tarfile.open(fileobj=stream, mode="w|", bufsize=2**20) as out:
+            for number in range(patches):
+                name = f"S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{number}_39"
+                vv, vh = pixels[number % len(pixels)]
+                labels = json.dumps(LABELS).encode()
+                for file, content in (("VV.tif", vv), ("VH.tif", vh), ("labels_metadata.json", labels)):
+                    member = tarfile.TarInfo(f"{S1_FOLDER}/{name}/{name}_{file}")
+                    member.size = len(content)
+                    out.addfile(member, io.BytesIO(content))
+        if stream is not raw:
+            stream.close()
+    part.rename(target)
+    return target
+
+
+def _ours(path: Path) -> None:
+    from earthprobe.index_members import index_members
+    from earthprobe.layout import S1_FOLDER, is_plain
+
+    contents = None if is_plain([path]) else WORK / "contents"
+    index_members([path], S1_FOLDER, contents=contents, output=WORK / "members.parquet")
+
+
+def tar(patches: int, suffix: str) -> Row:
+    """One pass over a tar file: ours, Python's tarfile that copies the same files, and the decompression alone."""
+    path = packed(patches, suffix)
+
+    def other() -> None:
+        with tarfile.open(path) if suffix == ".tar" else tarfile.open(path, "r|gz", bufsize=2**20) as source:
+            places = []
+            with (WORK / "other").open("wb") as out:
+                for member in source:
+                    stream = source.extractfile(member)
+                    if stream and suffix != ".tar":
+                        out.write(stream.read())
+                    places.append((member.name, member.offset_data, member.size))
+            assert len(places) == 3 * patches
+
+    def decompressed() -> None:
+        for _ in _chunks(path):
+            pass
+
+    if suffix == ".tar.zst":  # Python 3.11 reads none
+        mine, _ = timed(lambda: _ours(path))
+        theirs = None
+    else:
+        (mine, _), (theirs, _) = side_by_side(lambda: _ours(path), other, 2)
+    assert pq.read_metadata(WORK / "members.parquet").num_rows == 3 * patches
+    limit = timed(decompressed)[0]
+    for name in ("contents", "other"):
+        (WORK / name).unlink(missing_ok=True)
+    return Row(patches / mine, patches / theirs if theirs else None, "patches/s", patches / limit)
+
+
+def _chunks(path: Path) -> Iterator[bytes]:
+    from isal import igzip
+
+    if path.name.endswith(".gz"):
+        with igzip.open(path) as stream:
+            yield from iter(lambda: stream.read(2**20), b"")
+    elif path.name.endswith(".zst"):
+        with pa.CompressedInputStream(pa.OSFile(str(path)), "zstd") as stream:
+            yield from iter(lambda: stream.read(2**20), b"")
+    else:
+        with path.open("rb") as stream:
+            yield from iter(lambda: stream.read(2**20), b"")
+
+
+def tar_memory() -> Row:
+    """Peak memory of the pass over 50,000 patches; the limit is that over 10,000."""
+    peaks = [peak_mib(_ours, packed(patches, ".tar.gz"))[0] for patches in (50_000, 10_000)]
+    (WORK / "contents").unlink()
+    return Row(peaks[0], None, "MiB", peaks[1], less_is_better=True)
+
+
+def index(kind: str, what: str) -> Row:
+    """Time or memory of indexing all names of a published archive, of which the pixels are not needed."""
+    if not DATA.exists():
+        return Row("not measured: no official lists", None, what)
+    members = WORK / f"members-{kind}.parquet"
+    folder = WORK / f"lists-{kind}"
+    if not members.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        _list_all(kind, folder, members)
+    peak, seconds = peak_mib(_index, kind, folder, members)
+    return Row(seconds, None, "s", 60, True) if what == "s" else Row(peak, None, "MiB", 2048, True)
+
+
+def _list_all(kind: str, folder: Path, members: Path) -> None:
+    """What index_members would list, had it the archive: labels of patches of v1 are all the same here."""
+    from earthprobe.archive import MEMBERS
+    from earthprobe.files import with_metadata
+    from earthprobe.index_patches import read_splits, read_tables
+    from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, SPLITS
+
+    if kind == "reben":
+        for name in (METADATA, SNOW_AND_CLOUDS):
+            shutil.copy(DATA / "reben-metadata" / name, folder)
+        ids = read_tables([folder / METADATA, folder / SNOW_AND_CLOUDS]).members
+        folders = [f"{patch_id.rsplit('_', 3)[0]}/{patch_id}" for patch_id in ids]
+    else:
+        for split in SPLITS:
+            text = lzma.decompress((DATA / f"bigearthnet-v1-splits/bigearthnet-{split}.csv.xz").read_bytes())
+            (folder / f"{split}.csv").write_bytes(text)
+        folders = list(read_splits({split: folder / f"{split}.csv" for split in SPLITS}).members)
+    files = {"VV.tif": None, "VH.tif": None}
+    if kind == "bigearthnet-v1":
+        files["labels_metadata.json"] = json.dumps(LABELS).encode()
+    schema = with_metadata(MEMBERS, {"content": "/dev/null"})
+    with pq.ParquetWriter(members, schema, compression="zstd") as writer:
+        for start in range(0, len(folders), 2**14):
+            rows = [
+                (name, file, 0, 57_600, content, None)
+                for name in folders[start : start + 2**14]
+                for file, content in files.items()
+            ]
+            arrays = [pa.array(column, f.type) for column, f in zip(zip(*rows, strict=True), MEMBERS, strict=True)]
+            writer.write_table(pa.table(arrays, schema))
+
+
+def _index(kind: str, folder: Path, members: Path) -> float:
+    from earthprobe.index import write_index
+    from earthprobe.index_patches import index_patches, read_splits, read_tables
+    from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, SPLITS
+
+    tables = [folder / METADATA, folder / SNOW_AND_CLOUDS] if kind == "reben" else []
+
+    def run() -> None:
+        splits = read_tables(tables) if tables else read_splits({split: folder / f"{split}.csv" for split in SPLITS})
+        index_patches(
+            [members],
+            splits,
+            shards=64,
+            archive=kind,
+            simulated=False,
+            output=WORK / "patches.parquet",
+            mismatches=WORK / "mismatches.csv",
+        )
+        del splits
+        labels = {"tables": tables} if tables else {"s1": [members]}
+        write_index(WORK / "patches.parquet", 0, WORK / "index.parquet", **labels)
+
+    seconds, _ = timed(run)
+    assert pl.scan_parquet(WORK / "index.parquet").select(pl.len()).collect().item() == (
+        549_488 if kind == "reben" else 519_284
+    )
+    return seconds

@@ -1,0 +1,224 @@
+"""Packed archives, against the folders that they were packed from."""
+
+import io
+import json
+import tarfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+import pyarrow.parquet as pq
+import pytest
+from earthprobe.errors import UserError
+from earthprobe.files import read_metadata
+from earthprobe.index import write_index
+from earthprobe.index_members import index_members, place_of
+from earthprobe.index_patches import Splits, index_patches, read_splits, read_tables
+from earthprobe.layout import SPLITS, is_plain
+from earthprobe.shard import write_shard
+
+from tests.archives import pack
+from tests.conftest import SHARED, TinyArchive, needs
+
+REBEN = SHARED / "reben-sample"
+TOP = "BigEarthNet-S1-v1.0"
+SHARDS = 3
+
+
+def listed(path: Path, top: str = TOP) -> Path:
+    """What index_members makes of an archive."""
+    out = path.parent / f"{path.name}.members.parquet"
+    contents = None if is_plain([path]) else path.parent / f"{path.name}.contents"
+    index_members([path], top, contents=contents, output=out)
+    return out
+
+
+def everything(s1: list[Path], splits: Splits, labels: Mapping[str, Any], out: Path) -> dict[str, bytes]:
+    """The files that the rest of the workflow reads."""
+    out.mkdir(exist_ok=True)
+    index_patches(
+        s1,
+        splits,
+        shards=SHARDS,
+        archive="x",
+        simulated=False,
+        output=out / "patches.parquet",
+        mismatches=out / "mismatches.csv",
+    )
+    write_index(out / "patches.parquet", 0, out / "index.parquet", **labels)
+    for shard in range(SHARDS):
+        write_shard(out / "patches.parquet", s1, shard, out / f"{shard}.parquet")
+    return {path.name: path.read_bytes() for path in out.iterdir()}
+
+
+@pytest.fixture(scope="module")
+def v1(v1_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    s1 = [v1_sample / TOP]
+    return everything(s1, v1_splits(v1_sample), {"s1": s1}, tmp_path_factory.mktemp("v1"))
+
+
+def v1_splits(root: Path) -> Splits:
+    return read_splits({split: root / f"bigearthnet-{split}.csv" for split in SPLITS})
+
+
+@pytest.mark.parametrize(
+    ("name", "seed", "form"),
+    [
+        ("a.tar", 1, tarfile.GNU_FORMAT),
+        ("a.tar.gz", 2, tarfile.PAX_FORMAT),
+        ("a.tar.zst", 3, tarfile.GNU_FORMAT),
+        ("a.tar", None, tarfile.USTAR_FORMAT),
+    ],
+)
+def test_real_patches_of_v1_are_the_same_packed(
+    v1: dict[str, bytes], v1_sample: Path, tmp_path: Path, name: str, seed: int | None, form: int
+):
+    members = [listed(pack(v1_sample / TOP, tmp_path / name, seed, form))]
+    assert everything(members, v1_splits(v1_sample), {"s1": members}, tmp_path / "out") == v1
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.zst"])
+def test_real_patches_of_reben_are_the_same_packed(tmp_path: Path, name: str):
+    root = needs(REBEN)
+    tables = [root / "metadata.parquet"]
+    folder = everything([root / "BigEarthNet-S1"], read_tables(tables), {"tables": tables}, tmp_path / "folder")
+    members = [listed(pack(root / "BigEarthNet-S1", tmp_path / name, 4), "BigEarthNet-S1")]
+    assert everything(members, read_tables(tables), {"tables": tables}, tmp_path / "packed") == folder
+    assert pl.read_parquet(io.BytesIO(folder["index.parquet"])).height == 44
+
+
+def test_patches_of_two_archives_are_one(v1: dict[str, bytes], v1_sample: Path, tmp_path: Path):
+    members = []
+    for number, satellite in enumerate("AB"):
+        half = tmp_path / str(number) / TOP
+        half.mkdir(parents=True)
+        for patch in (v1_sample / TOP).glob(f"S1{satellite}*"):
+            (half / patch.name).symlink_to(patch)
+        path = tmp_path / f"{number}.tar"
+        with tarfile.open(path, "w", dereference=True) as archive:
+            archive.add(half, TOP)
+        members.append(listed(path))
+    assert everything(members, v1_splits(v1_sample), {"s1": members}, tmp_path / "out") == v1
+
+
+def test_labels_are_read_without_the_archive(v1: dict[str, bytes], v1_sample: Path, tmp_path: Path):
+    members = listed(pack(v1_sample / TOP, tmp_path / "a.tar.gz"))
+    everything([members], v1_splits(v1_sample), {"s1": [members]}, tmp_path / "out")
+    for path in tmp_path.glob("a.tar.gz*"):
+        if path != members:
+            path.unlink()
+    write_index(tmp_path / "out/patches.parquet", 0, tmp_path / "again.parquet", s1=[members])
+    assert (tmp_path / "again.parquet").read_bytes() == v1["index.parquet"]
+
+
+def hostile(path: Path, twelve: TinyArchive) -> tuple[list[str], Path]:
+    """An archive whose first two patches are attacks, and whose other members are, too."""
+    outside = path.parent / "outside"
+    first, second = twelve.splits["train"][:2]
+    with tarfile.open(path, "w:gz") as archive:
+        for patch in sorted(twelve.s1_folder.iterdir()):
+            for file in patch.iterdir():
+                name = f"{TOP}/{patch.name}/{file.name}"
+                if patch.name == first and file.name.endswith("VV.tif"):
+                    link = tarfile.TarInfo(name)
+                    link.type, link.linkname = tarfile.SYMTYPE, "/etc/passwd"
+                    archive.addfile(link)
+                elif patch.name == second and file.name.endswith("VH.tif"):
+                    device = tarfile.TarInfo(name)
+                    device.type = tarfile.CHRTYPE
+                    archive.addfile(device)
+                else:
+                    archive.add(file, name)
+        for name in (
+            str(outside),
+            f"../../{outside.name}",
+            f"{TOP}/../{first}/{first}_VV.tif",
+            f"{TOP}/x/\udcff_VV.tif",
+        ):
+            member = tarfile.TarInfo(name)
+            member.size = 3
+            archive.addfile(member, io.BytesIO(b"bad"))
+    return [first, second], outside
+
+
+def test_hostile_members_touch_nothing_and_reject_their_patches(
+    twelve: TinyArchive, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    bad, outside = hostile(tmp_path / "a.tar.gz", twelve)
+    before = set(tmp_path.rglob("*"))
+    caplog.set_level("INFO", "earthprobe")
+    members = listed(tmp_path / "a.tar.gz")
+    assert set(tmp_path.rglob("*")) - before == {members, tmp_path / "a.tar.gz.contents"}
+    assert not outside.exists()
+    assert "passed over: 3 times a file whose name leads out of the archive" in caplog.text
+    splits = read_splits(twelve.split_files())
+    options = {"shards": 1, "archive": "x", "simulated": False, "mismatches": tmp_path / "mismatches.csv"}
+    index_patches([members], splits, output=tmp_path / "patches.parquet", **options)
+    write_shard(tmp_path / "patches.parquet", [members], 0, tmp_path / "0.parquet")
+    rejected = {patch_id: reason for patch_id, _, reason in read_metadata(tmp_path / "0.parquet")["rejected"]}
+    assert rejected == {
+        bad[0]: f"{bad[0]}_VV.tif is a symbolic link in the archive",
+        bad[1]: f"{bad[1]}_VH.tif is a device in the archive",
+    }
+    assert pq.read_metadata(tmp_path / "0.parquet").num_rows == 10
+
+
+def test_a_file_too_large_for_a_patch_rejects_it(twelve: TinyArchive, tmp_path: Path):
+    patch = twelve.splits["val"][0]
+    (twelve.s1_folder / patch / f"{patch}_VV.tif").write_bytes(bytes(2**24 + 1))
+    rows = pl.read_parquet(listed(pack(twelve.s1_folder, tmp_path / "a.tar.gz"))).filter(
+        pl.col("problem").is_not_null()
+    )
+    assert rows["folder"].to_list() == [patch]
+    assert rows["problem"].to_list() == ["has 16777217 bytes, too many for a file of a patch"]
+
+
+def test_an_archive_of_something_else_is_an_error(twelve: TinyArchive, tmp_path: Path):
+    path = tmp_path / "a.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(twelve.root / "..", "other", filter=lambda member: member if member.isdir() else None)
+    with pytest.raises(UserError, match="a.tar holds no patch of BigEarthNet-S1-v1.0: is archive.kind right"):
+        listed(path)
+    assert not list(tmp_path.glob("*.parquet"))
+
+
+def test_a_damaged_archive_leaves_nothing_behind(twelve: TinyArchive, tmp_path: Path):
+    path = pack(twelve.s1_folder, tmp_path / "a.tar.gz")
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(UserError, match=r"a.tar.gz is damaged: .*; fetch it again$"):
+        listed(path)
+    assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "place"),
+    [
+        (f"{TOP}/S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
+        (f"./{TOP}/S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
+        (f"data/{TOP}/S1A_1/S1A_1_labels_metadata.json", ("S1A_1", "labels_metadata.json")),
+        ("S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
+        (f"{TOP}/scene/S1A_1/S1A_1_VV.tif", ("scene/S1A_1", "VV.tif")),
+        (f"{TOP}/S1A_1/S1A_2_VV.tif", None),
+        (f"{TOP}/S1A_1", None),
+        (f"{TOP}/README", None),
+        (f"/{TOP}/S1A_1/S1A_1_VV.tif", None),
+        (f"{TOP}/../S1A_1/S1A_1_VV.tif", None),
+        (f"../{TOP}/S1A_1/S1A_1_VV.tif", None),
+        (f"{TOP}//S1A_1/S1A_1_VV.tif", None),
+        (f"{TOP}/S1A_\0/S1A_\0_VV.tif", None),
+        (f"{TOP}/ü/ü_VV.tif", None),
+        (f"{TOP}/a/b/c/c_VV.tif", None),
+        ("", None),
+    ],
+)
+def test_only_files_of_patches_have_a_place(name: str, place: tuple[str, str] | None):
+    assert place_of(name, TOP) == place
+
+
+def test_json_of_the_archive_is_kept_as_it_is(twelve: TinyArchive, tmp_path: Path):
+    table = pl.read_parquet(listed(pack(twelve.s1_folder, tmp_path / "a.tar")))
+    labels = table.filter(pl.col("file") == "labels_metadata.json")
+    assert labels.height == 12
+    assert {json.loads(content)["labels"][0] for content in labels["content"]} == {"Pastures"}
+    assert table.filter(pl.col("file") == "VV.tif")["content"].null_count() == 12
