@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 import yaml
-from earthprobe.config import resolve, split_file
+from earthprobe.config import resolve, s1_files, split_file
 from earthprobe.errors import UserError
 
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
@@ -135,12 +135,68 @@ def test_a_real_archive_is_looked_for(tiny: TinyArchive, tmp_path: Path):
     for split in ("train", "val", "test"):
         (tiny.root / f"{split}.csv").touch()
     assert resolve(real(tiny.root), SCHEMA)["archive"]["shards"] == 64
-    assert split_file({"kind": "bigearthnet-v1", "root": str(tiny.root)}, "val").name == "val.csv"
+    assert split_file(kind("bigearthnet-v1", tiny.root), "val").name == "val.csv"
 
 
-def test_reben_is_not_taken_for_v1():
-    with pytest.raises(UserError, match="holds BigEarthNet-S1, which is reben, and no BigEarthNet-S1-v1.0"):
-        resolve(real(needs(SHARED / "reben-sample")), SCHEMA)
+def kind(kind: str, root: object, **more: Any) -> dict[str, Any]:
+    """The archive of a configuration."""
+    return {"name": "x", "kind": kind, "root": root if isinstance(root, list) else str(root), "fetch": False} | more
+
+
+def test_an_archive_is_found_unpacked_or_not(tmp_path: Path):
+    (tmp_path / "BigEarthNet-S1-v1.0-notes.txt").touch()
+    parts = [tmp_path / f"BigEarthNet-S1-v1.0.tar.gz{part}" for part in ("aa", "ab", "ac")]
+    for path in reversed(parts):
+        path.touch()
+    archive = kind("bigearthnet-v1", tmp_path)
+    assert s1_files(archive) == [parts]
+    (tmp_path / "BigEarthNet-S1-v1.0").mkdir()
+    assert s1_files(archive) == tmp_path / "BigEarthNet-S1-v1.0"
+    numbered = [tmp_path / f"mine.tar.zst.part{number}" for number in (1, 2, 10)]
+    for path in [*numbered, tmp_path / "other.tar"]:
+        path.touch()
+    named = kind("bigearthnet-v1", [str(path) for path in (numbered[2], tmp_path / "other.tar", *numbered[:2])])
+    assert s1_files(named) == [[tmp_path / "other.tar"], numbered]
+    assert s1_files(kind("bigearthnet-v1", tmp_path / "other.tar")) == [[tmp_path / "other.tar"]]
+
+
+@pytest.mark.parametrize(
+    ("archive", "message"),
+    [
+        (kind("reben", "{v1}"), "holds BigEarthNet-S1-v1.0, which is bigearthnet-v1, and no BigEarthNet-S1$"),
+        (kind("bigearthnet-v1", "{reben}"), "holds BigEarthNet-S1, which is reben, and no BigEarthNet-S1-v1.0$"),
+        (kind("reben", "{reben}", snow_and_clouds=True), "lacks the table metadata_for_patches_with_snow_cloud_or_sh"),
+        (kind("reben", "{tmp}/a.tar"), "lacks the table metadata.parquet: put it there$"),
+        (
+            kind("bigearthnet-v1", "{tmp}/a.tar"),
+            "lacks the split file bigearthnet-train.csv or train.csv: put it there$",
+        ),
+        (kind("bigearthnet-v1", "{tmp}/a.zip"), "a.zip is neither a folder nor a .tar, .tar.gz or .tar.zst$"),
+        (kind("bigearthnet-v1", ["{tmp}/a.tar", "{tmp}/b.tar"]), "b.tar does not exist$"),
+        (kind("bigearthnet-v1", ["{tmp}", "{tmp}/a.tar"]), "give one folder, or tar archives, but not both$"),
+        (kind("bigearthnet-v1", []), "config: archive.root: "),
+        (kind("bigearthnet-v1", "{tmp}", snow_and_clouds=True), "unknown key `snow_and_clouds`"),
+    ],
+)
+def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, v1_sample: Path, archive: dict[str, Any], message: str):
+    for name in ("a.tar", "a.zip"):
+        (tmp_path / name).touch()
+    places = {"tmp": tmp_path, "v1": v1_sample, "reben": needs(SHARED / "reben-sample")}
+    root = archive["root"]
+    archive = archive | {
+        "root": [r.format(**places) for r in root] if isinstance(root, list) else root.format(**places)
+    }
+    with pytest.raises(UserError, match=message):
+        resolve(DEMO | {"archive": archive, "label_sets": [19]}, SCHEMA)
+
+
+def test_reben_has_19_classes_and_no_others():
+    config = DEMO | {"archive": kind("reben", needs(SHARED / "reben-sample"))}
+    for label_sets in ([43], [19, 43]):
+        with pytest.raises(UserError, match="label_sets: reBEN has labels of 19 classes only: take 43 out"):
+            resolve(config | {"label_sets": label_sets}, SCHEMA)
+    del config["label_sets"]
+    assert resolve(config, SCHEMA)["label_sets"] == [19]
 
 
 def test_the_readme_is_made_from_the_schema():

@@ -51,7 +51,7 @@ def test_a_rule_lists_what_its_step_imports(rule: str):
 
 
 def test_every_module_is_behind_a_rule_or_the_command_line():
-    listed = set().union(*rules().values()) | {"cli", "show", "config", "resume", "slurm"}
+    listed = set().union(*rules().values()) | {"cli", "show", "config", "resume", "slurm", "fetch"}
     modules = {m.removeprefix("earthprobe.") for m in GRAPH.modules} - {"earthprobe"}
     assert {m.removesuffix(".__init__") for m in listed} == modules
 

@@ -127,6 +127,11 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--label-sets", type=Path, required=True, help="CSV of label sets and their counts")
     p.add_argument("--root", type=Path, required=True)
 
+    p = step("fetch", "download a file of a published archive")
+    p.add_argument("--file", required=True, help="its published name")
+    p.add_argument("--mirrors", type=json.loads, default=[], help="JSON list of folders that hold it, too")
+    p.add_argument("--output", type=Path, required=True)
+
     p = step("index-members", "list the patches' files in a tar archive")
     p.add_argument("--tar", type=Path, nargs="+", required=True, help="the archive, or its parts in their order")
     p.add_argument("--folder", required=True, help="the archive's top folder")
@@ -283,6 +288,12 @@ def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
             from earthprobe.simulate import simulate
 
             simulate(o.patches, o.seed, o.label_sets, o.root)
+        case "fetch":
+            from earthprobe.fetch import FILES, fetch
+
+            if o.file not in FILES:
+                raise UserError(f"{o.file} is not published: {', '.join(FILES)} are")
+            fetch(o.file, o.mirrors, o.output)
         case "index-members":
             from earthprobe.index_members import index_members
 

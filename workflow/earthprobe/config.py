@@ -16,7 +16,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from earthprobe.errors import UserError
-from earthprobe.layout import METADATA, S1_FOLDERS, SNOW_AND_CLOUDS, SPLITS, tar_name
+from earthprobe.layout import METADATA, S1_FOLDERS, S1_TARS, SNOW_AND_CLOUDS, SPLITS, tar_name
 
 WEIGHTS_ENUM = {"dofa_base_patch16_224": ("DOFA_MAE",), "dofa_large_patch16_224": ("DOFA_MAE",)}
 
@@ -149,6 +149,8 @@ def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
     """
     top = S1_FOLDERS[archive["kind"]]
     roots = _roots(archive)
+    if archive["fetch"] and not (roots[0] / top).is_dir() and not any(roots[0].glob(f"{top}.t*")):
+        return [[roots[0] / S1_TARS[archive["kind"]]]]
     if not roots[0].is_dir():
         for path in roots:
             if not path.is_file():
@@ -162,7 +164,7 @@ def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
     if found := [path for path in root.iterdir() if (tar_name(path) or "").startswith(f"{top}.")]:
         return _archives(found)
     for kind, other in S1_FOLDERS.items():
-        if other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
+        if kind != "simulated" and other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
             raise UserError(f"config: archive.root: {root} holds {other}, which is {kind}, and no {top}")
     raise UserError(f"config: archive.root: {root} holds neither the folder {top} nor {top}.tar, .tar.gz or .tar.zst")
 
@@ -170,7 +172,10 @@ def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
 def _roots(archive: Mapping[str, Any]) -> list[Path]:
     root = archive["root"]
     roots = [Path(path) for path in ([root] if isinstance(root, str) else root)]
-    if not roots[0].exists():
+    if archive["fetch"]:
+        if len(roots) > 1 or roots[0].is_file():
+            raise UserError("config: archive.root: give the folder to fetch into")
+    elif not roots[0].exists():
         raise UserError(f"config: archive.root: {roots[0]} does not exist")
     if len(roots) > 1 and any(path.is_dir() for path in roots):
         raise UserError("config: archive.root: give one folder, or tar archives, but not both")
@@ -206,10 +211,12 @@ def tables(archive: Mapping[str, Any]) -> list[Path]:
 
 def _beside(archive: Mapping[str, Any], *names: str, what: str) -> Path:
     root = _roots(archive)[0]
-    folder = root if root.is_dir() else root.parent
+    folder = root.parent if root.is_file() else root
     for name in names:
         if (folder / name).is_file():
             return folder / name
+    if archive["fetch"]:
+        return folder / names[0]
     raise UserError(f"config: archive.root: {folder} lacks {what} {' or '.join(names)}: put it there")
 
 

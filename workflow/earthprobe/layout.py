@@ -10,6 +10,9 @@ S1_FOLDER = "BigEarthNet-S1-v1.0"
 S1_FOLDERS = {"simulated": S1_FOLDER, "bigearthnet-v1": S1_FOLDER, "reben": "BigEarthNet-S1"}
 """The same of each kind of archive."""
 
+S1_TARS = {"bigearthnet-v1": "BigEarthNet-S1-v1.0.tar.gz", "reben": "BigEarthNet-S1.tar.zst"}
+"""What they are published as."""
+
 METADATA = "metadata.parquet"
 SNOW_AND_CLOUDS = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 """The tables of reBEN's labels and splits, as published."""

@@ -9,6 +9,10 @@ PLAIN = [part for part, files in TARS.items() if is_plain(files)]
 S1 = expand("<results>/members/{part}.parquet", part=TARS) if TARS else S1_FILES
 PIXELS = [TARS[part] if part in PLAIN else f"<results>/members/{part}.contents" for part in TARS]
 
+# What is still to be downloaded. Once it is there, no rule makes it, so that no change can ever delete it.
+FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
+SOURCES = [] if SIMULATED else [*split_lists(), *(file for files in TARS.values() for file in files)]
+TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
 LISTS = (
     "--tables {input.lists:q}"
     if KIND == "reben"
@@ -38,6 +42,26 @@ rule simulate:
     shell:
         "earthprobe simulate --patches {params.patches} --seed {params.seed} --label-sets {input.label_sets}"
         " --root $(dirname {output.s1_folder}) --log {log}"
+
+
+rule fetch_file:
+    """A file of the published archive."""
+    output:
+        FETCH_INTO / "{file}",
+    log:
+        "<logs>/fetch/{file}.log",
+    benchmark:
+        "<benchmarks>/fetch/{file}.tsv"
+    wildcard_constraints:
+        file=names([re.escape(name) for name in TO_FETCH]),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(300),
+    params:
+        mirrors=as_json(ARCHIVE.get("mirrors", [])),
+    shell:
+        "earthprobe fetch --file {wildcards.file} --mirrors {params.mirrors:q} --output {output:q} --log {log}"
 
 
 rule index_members:
@@ -184,8 +208,10 @@ rule rejected:
         "earthprobe rejected --index {input.index} --statistics {input.statistics} --output {output} --log {log}"
 
 
+# Compute nodes often have no way to the internet.
 localrules:
     rejected,
+    fetch_file,
 
 
 rule shards:
@@ -194,3 +220,9 @@ rule shards:
         expand("<results>/shards/{shard}.parquet", shard=SHARDS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
+
+
+rule fetch:
+    """The published archive."""
+    input:
+        [FETCH_INTO / name for name in TO_FETCH],

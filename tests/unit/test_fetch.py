@@ -1,0 +1,185 @@
+"""Downloads from a server on this machine; that of the archives' publishers was never asked."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from earthprobe import fetch as module
+from earthprobe.cli import main
+from earthprobe.errors import UserError
+from earthprobe.fetch import FILES, Published, fetch
+from earthprobe.layout import METADATA, S1_TARS, SNOW_AND_CLOUDS
+from torchgeo.datasets import BigEarthNet, BigEarthNetV2
+
+from tests.conftest import SHARED, needs
+from tests.server import Server, serving
+
+CONTENT = bytes(range(256)) * 5000
+NAME = "some.tar.gz"
+
+
+@pytest.fixture
+def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Server]:
+    """Serves one file, which is the published one."""
+    folder = tmp_path / "served"
+    folder.mkdir()
+    (folder / NAME).write_bytes(CONTENT)
+    monkeypatch.setattr(module, "PAUSES", (0.01, 0.01))
+    monkeypatch.setattr(module, "CHUNK", 2**14)
+    for name in ("http_proxy", "HTTP_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("no_proxy", "")
+    with serving(folder) as running:
+        md5 = hashlib.md5(CONTENT, usedforsecurity=False).hexdigest()
+        monkeypatch.setitem(FILES, NAME, Published(f"{running.url}/official/{NAME}", md5))
+        yield running
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "data" / NAME
+
+
+def left(output: Path) -> list[str]:
+    return sorted(path.name for path in output.parent.iterdir())
+
+
+def test_a_file_arrives_whole_and_alone(server: Server, output: Path):
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+    assert left(output) == [NAME]
+    assert [path for path, _, _ in server.requests] == [f"/official/{NAME}"]
+
+
+def test_a_transfer_that_breaks_off_twice_goes_on(server: Server, output: Path):
+    server.drops = 2
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+    half = len(CONTENT) // 2
+    assert [wanted for _, wanted, _ in server.requests] == [None, f"bytes={half}-", f"bytes={half + half // 2}-"]
+
+
+def test_what_has_arrived_is_there_for_the_next_run(server: Server, output: Path):
+    server.drops, server.fails_then = 1, [503] * 3
+    with pytest.raises(UserError, match="the server says 503 Service Unavailable; run again to go on"):
+        fetch(NAME, [], output)
+    assert left(output) == [f".{NAME}.fetching", f".{NAME}.fetching.json"]
+    server.requests.clear()
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+    assert server.requests[0][1] == f"bytes={len(CONTENT) // 2}-"
+
+
+def test_another_file_of_that_name_is_fetched_from_its_start(server: Server, output: Path):
+    output.parent.mkdir()
+    part = output.with_name(f".{NAME}.fetching")
+    part.write_bytes(b"old" * 1000)
+    part.with_name(f"{part.name}.json").write_text(json.dumps({"url": f"{server.url}/official/{NAME}", "tag": '"old"'}))
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+
+
+def test_a_server_that_sends_no_parts_does_too(server: Server, output: Path):
+    server.ranges = False
+    server.drops = 1
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+
+
+def test_a_server_that_is_busy_is_asked_again(server: Server, output: Path):
+    server.fails = [503, 429]
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+
+
+def test_a_flipped_byte_is_found(server: Server, output: Path):
+    flipped = bytearray(CONTENT)
+    flipped[1000] ^= 1
+    (server.folder / NAME).write_bytes(flipped)
+    with pytest.raises(
+        UserError, match=rf"^{NAME} cannot be fetched: .* its md5 is \w+ and not \w+, so it was deleted;"
+    ):
+        fetch(NAME, [], output)
+    assert left(output) == []
+
+
+def test_mirrors_come_first_and_what_one_lacks_the_next_has(server: Server, output: Path):
+    server.fails = [404]
+    fetch(NAME, [f"{server.url}/lacks", f"{server.url}/mirror/"], output)
+    assert [path for path, _, _ in server.requests] == [f"/lacks/{NAME}", f"/mirror/{NAME}"]
+    assert output.read_bytes() == CONTENT
+
+
+def test_every_reason_is_said(server: Server, output: Path):
+    (server.folder / NAME).unlink()
+    with pytest.raises(UserError) as caught:
+        fetch(NAME, ["http://127.0.0.1:1"], output)
+    assert f"http://127.0.0.1:1/{NAME}: [Errno 111] Connection refused; {server.url}/official/" in str(caught.value)
+    assert "the server says 404 Not Found; run again to go on, or fetch it into" in str(caught.value)
+
+
+def test_room_is_asked_for_before_the_transfer(server: Server, output: Path, monkeypatch: pytest.MonkeyPatch):
+    usage = shutil.disk_usage(output.parent.parent)._replace(free=1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(UserError, match=r"has 0.0 GB to send, but only 0.0 GB are free in .*data$"):
+        fetch(NAME, [], output)
+    assert left(output) == []
+
+
+def test_a_disk_that_fills_keeps_what_has_arrived(server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        if "CI" in os.environ:
+            pytest.fail("no disk can be mounted")
+        pytest.skip("DISK ABSENT: only root can mount a small one")
+    try:
+        free = shutil.disk_usage(tmp_path)
+        with monkeypatch.context() as patch:  # as if another process filled it meanwhile
+            patch.setattr(shutil, "disk_usage", lambda _: free)
+            with pytest.raises(
+                UserError, match=r"No space left on device: mend that and run again; what has arrived is"
+            ):
+                fetch(NAME, [], disk / NAME)
+        assert 2**18 < (disk / f".{NAME}.fetching").stat().st_size < len(CONTENT)
+        subprocess.run(["mount", "-o", "remount,size=4m", str(disk)], check=True)
+        server.requests.clear()
+        fetch(NAME, [], disk / NAME)
+        assert server.requests[0][1] is not None
+        assert (disk / NAME).read_bytes() == CONTENT
+    finally:
+        subprocess.run(["umount", str(disk)], check=True)
+
+
+def test_a_proxy_of_the_environment_is_used(server: Server, output: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("http_proxy", server.url)
+    monkeypatch.setattr(urllib.request, "_opener", None)  # which remembers that there was none
+    fetch(NAME, ["http://nowhere.invalid/folder"], output)
+    assert output.read_bytes() == CONTENT
+    assert server.requests[0][2] == f"http://nowhere.invalid/folder/{NAME}"
+
+
+def test_only_published_files_are_fetched(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["fetch", "--file", "x.tar", "--output", str(tmp_path / "x"), "--log", str(tmp_path / "log")]) == 1
+    assert "x.tar is not published: BigEarthNet-S1-v1.0.tar.gz, " in capsys.readouterr().err
+
+
+def test_files_are_those_of_torchgeo_and_of_the_samples():
+    for split, entry in BigEarthNet.splits_metadata.items():
+        assert FILES[entry["filename"]].md5 == entry["md5"]
+        assert entry["url"].startswith(FILES[f"bigearthnet-{split}.csv"].url)
+    assert FILES[S1_TARS["bigearthnet-v1"]] == Published(
+        BigEarthNet.metadata["s1"]["url"], BigEarthNet.metadata["s1"]["md5"]
+    )
+    assert FILES[METADATA].md5 == BigEarthNetV2.metadata_locs["metadata"]["files"]["metadata.parquet"]
+    assert S1_TARS["reben"] in FILES
+    for name in (METADATA, SNOW_AND_CLOUDS):
+        content = (needs(SHARED / "reben-metadata") / name).read_bytes()
+        assert hashlib.md5(content, usedforsecurity=False).hexdigest() == FILES[name].md5

@@ -1,0 +1,183 @@
+"""fetch: downloads a published file, going on where a broken transfer ended, and checks it."""
+
+import hashlib
+import http.client
+import json
+import logging
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from earthprobe import __version__
+from earthprobe.errors import UserError
+from earthprobe.files import write_text
+from earthprobe.progress import Progress
+
+log = logging.getLogger(__name__)
+
+CHUNK = 2**20
+TIMEOUT = 60.0  # seconds without a byte
+PAUSES = (1.0, 5.0, 30.0, 60.0, 120.0)
+"""Seconds until the next attempt, after one, two, ... in a row that brought nothing; then the next mirror is tried."""
+
+
+class Published(NamedTuple):
+    """A file of a published archive."""
+
+    url: str
+    md5: str
+
+
+V1 = "https://zenodo.org/records/12687186/files/{}"
+REBEN = "https://zenodo.org/records/10891137/files/{}"
+SPLITS = "https://git.tu-berlin.de/rsim/BigEarthNet-MM_19-classes_models/-/raw/9a5be07346ab0884b2d9517475c27ef9db9b5104/splits/{}"
+"""Where torchgeo (BigEarthNet.splits_metadata) has the split files from."""
+
+FILES = {
+    "BigEarthNet-S1-v1.0.tar.gz": Published(
+        V1.format("BigEarthNet-S1-v1.0.tar.gz"), "94ced73440dea8c7b9645ee738c5a172"
+    ),
+    "bigearthnet-train.csv": Published(SPLITS.format("train.csv"), "623e501b38ab7b12fe44f0083c00986d"),
+    "bigearthnet-val.csv": Published(SPLITS.format("val.csv"), "22efe8ed9cbd71fa10742ff7df2b7978"),
+    "bigearthnet-test.csv": Published(SPLITS.format("test.csv"), "697fb90677e30571b9ac7699b7e5b432"),
+    "BigEarthNet-S1.tar.zst": Published(REBEN.format("BigEarthNet-S1.tar.zst"), "a55eaa2cdf6a917e296bd6601ec1e348"),
+    "metadata.parquet": Published(REBEN.format("metadata.parquet"), "55687065e77b6d0b0f1ff604a6e7b49c"),
+    "metadata_for_patches_with_snow_cloud_or_shadow.parquet": Published(
+        REBEN.format("metadata_for_patches_with_snow_cloud_or_shadow.parquet"), "fe31856f4986d446c9468b59d6387c91"
+    ),
+}
+
+
+def fetch(file: str, mirrors: Sequence[str], output: Path) -> None:
+    """Downloads a file of a published archive.
+
+    What has arrived lies beside ``output`` (``.NAME.fetching``), and the next attempt goes on from there. Proxies are
+    those of the environment (``https_proxy`` and the like).
+
+    Args:
+        file: its published name, one of :data:`FILES`.
+        mirrors: addresses of folders that hold the file, too, and are tried first.
+        output: where it goes, once its md5 is the published one.
+
+    Raises:
+        UserError: no source has it, it is damaged, or the disk has not enough room.
+    """
+    published = FILES[file]
+    sources = [f"{mirror.rstrip('/')}/{file}" for mirror in mirrors] + [published.url]
+    part = output.with_name(f".{output.name}.fetching")
+    output.parent.mkdir(parents=True, exist_ok=True)
+    reasons = []
+    for url in sources:
+        try:
+            _download(url, part)
+        except OSError as error:
+            if error.errno and not isinstance(error, urllib.error.URLError | ConnectionError | TimeoutError):
+                raise UserError(
+                    f"{part}: {error.strerror}: mend that and run again; what has arrived is kept"
+                ) from error
+            reasons.append(f"{url}: {_reason(error)}")
+        except http.client.HTTPException as error:
+            reasons.append(f"{url}: {_reason(error)}")
+        else:
+            log.info("checking the md5 of %s", file)
+            with part.open("rb") as stream:
+                md5 = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
+            if md5 == published.md5:
+                part.rename(output)
+                _sidecar(part).unlink(missing_ok=True)
+                return
+            part.unlink()
+            _sidecar(part).unlink(missing_ok=True)
+            reasons.append(f"{url}: its md5 is {md5} and not {published.md5}, so it was deleted")
+        log.warning("%s", reasons[-1])
+    raise UserError(
+        f"{file} cannot be fetched: {'; '.join(reasons)}; run again to go on, or fetch it into {output.parent}"
+    )
+
+
+def _download(url: str, part: Path) -> None:
+    failures = 0
+    while True:
+        before = _size(part)
+        try:
+            if _transfer(url, part):
+                return
+            error: Exception = http.client.HTTPException("the connection broke off")
+        except urllib.error.HTTPError as caught:
+            if caught.code < 500 and caught.code not in (408, 429):
+                raise  # it will not be there the next time either
+            error = caught
+        except (urllib.error.URLError, ConnectionError, TimeoutError, http.client.HTTPException) as caught:
+            error = caught
+        failures = 0 if _size(part) > before else failures + 1
+        if failures > len(PAUSES):
+            raise error
+        log.warning("%s: %s after %d bytes: trying again", url, _reason(error), _size(part))
+        time.sleep(PAUSES[max(failures - 1, 0)])
+
+
+def _transfer(url: str, part: Path) -> bool:
+    """Fetches what is still missing, and says whether all is there."""
+    have = _size(part)
+    headers = {"User-Agent": f"earthprobe/{__version__}"}
+    known = _read_sidecar(part)
+    if have and known.get("url") == url and known.get("tag"):
+        # Only if the file is still the same: a server that has another one sends it from its start.
+        headers |= {"Range": f"bytes={have}-", "If-Range": known["tag"]}
+    try:
+        request = urllib.request.Request(url, headers=headers)  # noqa: S310 - a web address, as the schema checks
+        response = urllib.request.urlopen(request, timeout=TIMEOUT)  # noqa: S310
+    except urllib.error.HTTPError as error:
+        if error.code == 416 and have:  # nothing is left to send
+            return True
+        raise
+    with response:
+        if response.status != 206:
+            have = 0
+        rest = response.headers.get("Content-Length")
+        total = have + int(rest) if rest else None
+        free = shutil.disk_usage(part.parent).free + (0 if have else _size(part))
+        if rest and int(rest) > free:
+            raise UserError(
+                f"{url} has {int(rest) / 1e9:.1f} GB to send, but only {free / 1e9:.1f} GB are free in {part.parent}"
+            )
+        write_text(
+            _sidecar(part),
+            json.dumps({"url": url, "tag": response.headers.get("ETag") or response.headers.get("Last-Modified")}),
+        )
+        log.info("%s: %s", url, f"{(total or 0) / 1e9:.2f} GB, {have / 1e9:.2f} GB of them are here")
+        progress = Progress(log, (total or 0) // CHUNK, "MiB")
+        progress.add(have // CHUNK)
+        with part.open("ab" if have else "wb") as stream:
+            while chunk := response.read(CHUNK):
+                stream.write(chunk)
+                progress.add(1)
+    return total is None or _size(part) == total
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _sidecar(part: Path) -> Path:
+    return part.with_name(f"{part.name}.json")
+
+
+def _read_sidecar(part: Path) -> dict[str, str]:
+    try:
+        known: dict[str, str] = json.loads(_sidecar(part).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return known
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, urllib.error.HTTPError):
+        return f"the server says {error.code} {error.reason}"
+    if isinstance(error, urllib.error.URLError):
+        return str(error.reason)
+    return str(error) or type(error).__name__
