@@ -29,5 +29,6 @@ include: "workflow/rules/report.smk"
 rule all:
     default_target: True
     input:
+        rules.check.output,
         rules.tables.input,
         rules.figures.input,

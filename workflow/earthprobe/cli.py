@@ -14,7 +14,7 @@ from pathlib import Path
 from earthprobe import __version__
 from earthprobe.config import WEIGHTS_ENUM
 from earthprobe.errors import UserError
-from earthprobe.layout import SPLITS
+from earthprobe.layout import S1_FOLDERS, SPLITS
 
 # Each branch of _run imports its own step: torch and torchgeo take seconds, which no other step should wait for.
 
@@ -172,6 +172,14 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--index", type=Path, required=True)
     p.add_argument("--statistics", type=Path, required=True)
     p.add_argument("--output", type=Path, required=True)
+
+    p = step("check", "compare an archive with the published one")
+    p.add_argument("--kind", required=True, choices=sorted(S1_FOLDERS))
+    p.add_argument("--snow-and-clouds", action="store_true")
+    for name in ("patches", "mismatches", "index", "statistics", "rejected", "label-counts"):
+        p.add_argument(f"--{name}", type=Path, required=True)
+    p.add_argument("--csv", type=Path, required=True)
+    p.add_argument("--html", type=Path, required=True)
 
     p = step("embed-weights", "fetch or draw a model's weights and check them")
     p.add_argument("--model", required=True, choices=sorted(WEIGHTS_ENUM))
@@ -333,6 +341,21 @@ def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
             from earthprobe.rejected import write_rejected
 
             write_rejected(o.index, o.statistics, o.output)
+        case "check":
+            from earthprobe.check import check
+
+            check(
+                o.kind,
+                o.snow_and_clouds,
+                patches=o.patches,
+                mismatches=o.mismatches,
+                index=o.index,
+                statistics=o.statistics,
+                rejected=o.rejected,
+                label_counts=o.label_counts,
+                output=o.csv,
+                page=o.html,
+            )
         case "embed-weights":
             from earthprobe.embed_weights import store_weights
 

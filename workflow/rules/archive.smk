@@ -208,9 +208,42 @@ rule rejected:
         "earthprobe rejected --index {input.index} --statistics {input.statistics} --output {output} --log {log}"
 
 
+rule check:
+    """What the archive holds, beside what the published one should hold."""
+    input:
+        package("check", "layout", "files", "errors"),
+        patches="<results>/patches.parquet",
+        mismatches="<results>/split_mismatches.csv",
+        index="<results>/index.parquet",
+        statistics="<results>/band_statistics.json",
+        rejected="<results>/rejected.csv",
+        label_counts=in_repository("resources/published_label_counts.csv"),
+    output:
+        csv=ensure("<results>/check.csv", non_empty=True),
+        html=report(
+            ensure("<results>/check.html", non_empty=True),
+            caption="../report/check.rst",
+            category="Archive",
+            labels={"table": "what the archive holds"},
+        ),
+    log:
+        "<logs>/check.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        kind=KIND,
+        snow_and_clouds="--snow-and-clouds" if ARCHIVE.get("snow_and_clouds") else "",
+    shell:
+        "earthprobe check --kind {params.kind} {params.snow_and_clouds} --patches {input.patches}"
+        " --mismatches {input.mismatches} --index {input.index} --statistics {input.statistics}"
+        " --rejected {input.rejected} --label-counts {input.label_counts}"
+        " --csv {output.csv} --html {output.html} --log {log}"
+
+
 # Compute nodes often have no way to the internet.
 localrules:
     rejected,
+    check,
     fetch_file,
 
 

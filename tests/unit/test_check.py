@@ -1,0 +1,190 @@
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pytest
+from earthprobe.check import BANDS, PATCHES, Finding, band_findings, check, verdict
+from earthprobe.index import write_index
+from earthprobe.index_patches import index_patches, read_splits, read_tables
+from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, SPLITS
+from earthprobe.rejected import write_rejected
+from earthprobe.shard import write_shard
+from earthprobe.shard_statistics import write_statistics
+
+from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs, read_band
+
+COUNTS = REPOSITORY / "resources/published_label_counts.csv"
+V1 = BANDS["bigearthnet-v1"]
+
+
+def checked(kind: str, s1: Path, lists: object, out: Path) -> dict[str, Finding]:
+    """An archive's findings, by what was looked at."""
+    tables = [lists] if isinstance(lists, Path) else []
+    index_patches(
+        [s1],
+        read_tables(tables) if tables else read_splits(lists),  # type: ignore[arg-type]
+        shards=1,
+        archive="x",
+        simulated=False,
+        output=out / "patches.parquet",
+        mismatches=out / "mismatches.csv",
+    )
+    labels = {"tables": tables} if tables else {"s1": [s1]}
+    write_index(out / "patches.parquet", 1, out / "index.parquet", **labels)
+    write_shard(out / "patches.parquet", [s1], 0, out / "0.parquet")
+    write_statistics(out / "patches.parquet", [out / "0.parquet"], 1, out / "statistics.json")
+    write_rejected(out / "index.parquet", out / "statistics.json", out / "rejected.csv")
+    findings = check(
+        kind,
+        False,
+        patches=out / "patches.parquet",
+        mismatches=out / "mismatches.csv",
+        index=out / "index.parquet",
+        statistics=out / "statistics.json",
+        rejected=out / "rejected.csv",
+        label_counts=COUNTS,
+        output=out / "check.csv",
+        page=out / "check.html",
+    )
+    with (out / "check.csv").open() as stream:
+        assert [Finding(**row) for row in csv.DictReader(stream)] == findings
+    assert verdict(findings, kind) in (out / "check.html").read_text()
+    return {finding.what: finding for finding in findings}
+
+
+def test_the_sample_of_v1_is_a_part_of_it(v1_sample: Path, tmp_path: Path):
+    lists = {split: v1_sample / f"bigearthnet-{split}.csv" for split in SPLITS}
+    found = checked("bigearthnet-v1", v1_sample / "BigEarthNet-S1-v1.0", lists, tmp_path)
+    assert found["patches of train"][1:4] == ("69", "269,695", "fewer")
+    assert found["patches without readable pixels"][1:4] == ("0", "0", "as published")
+    assert {f.verdict for f in found.values()} <= {"fewer", "as published", "not judged"}
+    assert verdict(list(found.values()), "bigearthnet-v1").startswith("A part of the published archive; nothing")
+    pixels = np.stack([read_band(path) for path in sorted((v1_sample / "BigEarthNet-S1-v1.0").glob("*/*_VV.tif"))])
+    wide = pixels.astype(np.float64)
+    assert found["pixels of VV"].found == f"{wide.mean():.2f} ± {wide.std():.2f} dB"
+
+
+def test_the_sample_of_reben_is_a_part_of_it(tmp_path: Path):
+    root = needs(SHARED / "reben-sample")
+    found = checked("reben", root / "BigEarthNet-S1", root / METADATA, tmp_path)
+    assert found["patches of test"][1:4] == ("41", "119,825", "fewer")
+    official = pl.read_parquet(root / METADATA).filter(pl.col("split") == "test")["labels"].explode()
+    for name in ("Urban fabric", "Mixed forest", "Marine waters"):
+        assert found[f"{name}, test"].found == str((official == name).sum())
+    assert {f.verdict for f in found.values()} <= {"fewer", "as published", "not judged"}
+
+
+def test_what_is_wrong_with_patches_is_counted(twelve: TinyArchive, tmp_path: Path):
+    leaking, broken, unread = twelve.splits["test"][0], *twelve.splits["train"][:2]
+    twelve.splits["val"].append(leaking)
+    twelve.splits["train"].append("S1A_absent")
+    (twelve.s1_folder / broken / f"{broken}_VV.tif").write_bytes(b"")
+    (twelve.s1_folder / unread / f"{unread}_labels_metadata.json").write_text("{")
+    found = checked("bigearthnet-v1", twelve.s1_folder, twelve.split_files(), tmp_path)
+    assert found["patches in two splits: left out"][1:4] == ("2", "0", "off")
+    assert found["patches not on disk"][1:4] == ("1", "0", "fewer")
+    assert found["patches without readable pixels"][1:4] == ("1", "0", "off")
+    assert found["patches without readable labels"][1:4] == ("1", "0", "off")
+    assert verdict(list(found.values()), "bigearthnet-v1").startswith(
+        "Off: patches in two splits: left out: 2, expected 0."
+    )
+
+
+def stats(vv: tuple[float, float], vh: tuple[float, float]) -> dict[str, dict[str, float]]:
+    return {band: {"mean": mean, "std": std} for band, (mean, std) in (("VV", vv), ("VH", vh))}
+
+
+@pytest.mark.parametrize(
+    ("found", "patches", "word", "advice"),
+    [
+        (stats(*V1.values()), 519_284, "as published", ""),
+        (stats((-12.3, 5.4), (-19.0, 5.8)), 519_284, "as published", ""),
+        (stats(V1["VH"], V1["VV"]), 519_284, "off", "the bands are swapped"),
+        (stats((0.11, 0.3), (0.02, 0.05)), 519_284, "off", "linear power, not dB"),
+        (stats((166.4, 64.8), (88.5, 43.1)), 519_284, "off", "amplitudes or digital numbers"),
+        (stats((-12.6, 3.0), (-19.3, 3.0)), 519_284, "off", "another calibration, or filtered speckle"),
+        (stats((-9.0, 4.0), (-16.0, 4.0)), 519_284, "off", "another calibration"),
+        (stats((-9.0, 4.0), (-16.0, 4.0)), 129, "not judged", "129 patches are too few to tell"),
+        (stats((0.11, 0.3), (0.02, 0.05)), 129, "off", "linear power, not dB"),
+    ],
+)
+def test_bands_have_a_clear_verdict(found: dict[str, dict[str, float]], patches: int, word: str, advice: str):
+    findings = list(band_findings(found, V1, patches))
+    assert [finding.what for finding in findings] == ["pixels of VV", "pixels of VH"]
+    for finding in findings:
+        assert finding.verdict == word
+        assert advice in finding.advice
+
+
+def test_linear_values_are_seen_on_their_way(tiny: TinyArchive, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for split in (*SPLITS, "train"):
+        bright = rng.gamma(4, 0.03, (120, 120)).astype(np.float32)
+        tiny.add(split, vv=bright, vh=bright / 5)
+    found = checked("bigearthnet-v1", tiny.s1_folder, tiny.split_files(), tmp_path)
+    assert found["pixels of VV"].verdict == found["pixels of VH"].verdict == "off"
+    assert "This is linear power, not dB: take 10 * log10 of it." in (tmp_path / "check.html").read_text()
+
+
+def test_published_counts_are_those_of_the_official_lists():
+    folder = needs(SHARED / "reben-metadata")
+    tables = {name: pl.read_parquet(folder / name) for name in (METADATA, SNOW_AND_CLOUDS)}
+    names = {"train": "train", "validation": "val", "test": "test"}
+    clean = {names[s]: n for s, n in tables[METADATA]["split"].value_counts().rows()}
+    more = {names[s]: n for s, n in tables[SNOW_AND_CLOUDS]["split"].value_counts().rows()}
+    assert PATCHES["reben", False] == clean
+    assert PATCHES["reben", True] == {split: clean[split] + more[split] for split in SPLITS}
+    official = tables[METADATA].explode("labels").group_by("split", "labels").len()
+    counted = {(names[split], label): count for split, label, count in official.rows()}
+    rows = [row for row in csv.DictReader(COUNTS.open()) if row["kind"] == "reben"]
+    assert {(row["split"], row["class"]): int(row["patches"]) for row in rows} == counted
+    assert len(rows) == 3 * 19
+
+
+def test_a_whole_archive_must_have_all_labels(tmp_path: Path):
+    """reBEN's own table, of which one label in 480,038 patches was changed."""
+    folder = needs(SHARED / "reben-metadata")
+    table = pl.read_parquet(folder / METADATA)
+    splits = {"train": "train", "validation": "val", "test": "test"}
+    patches = table.select(patch_id="s1_name", split=pl.col("split").replace_strict(splits))
+    classes = {"19": sorted(set(table["labels"].explode()))}
+    labels = [[classes["19"].index(name) for name in names] for names in table["labels"].to_list()]
+    wrong = next(row for row, (split, names) in enumerate(table.select("split", "labels").rows()) if split == "train")
+    removed = classes["19"][labels[wrong][0]]
+    for number, content in enumerate((labels, [*labels[:wrong], labels[wrong][1:], *labels[wrong + 1 :]])):
+        found = check_tables(patches, content, classes, tmp_path / str(number))
+        off = {finding.what for finding in found if finding.verdict == "off"}
+        assert off == ({f"{removed}, train"} if number else set())
+        assert verdict(found, "reben").startswith("Off: " if number else "As published.")
+
+
+def check_tables(
+    patches: pl.DataFrame, labels: list[list[int]], classes: dict[str, list[str]], out: Path
+) -> list[Finding]:
+    from earthprobe.files import with_metadata, write_csv
+
+    out.mkdir()
+    schema = patches.to_arrow().schema
+    import pyarrow.parquet as pq
+
+    pq.write_table(patches.to_arrow().cast(with_metadata(schema, {"archive": "reben"})), out / "patches.parquet")
+    index = patches.with_columns(labels_19=pl.Series(labels, dtype=pl.List(pl.UInt8))).to_arrow()
+    pq.write_table(index.cast(with_metadata(index.schema, {"classes": classes})), out / "index.parquet")
+    write_csv(out / "mismatches.csv", ("patch_id", "split", "problem"), [("x", "", "in no split")] * 69_450)
+    write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])
+    bands = {band: {"mean": mean, "std": std} for band, (mean, std) in BANDS["reben"].items()}
+    (out / "statistics.json").write_text(json.dumps({"all": bands, "patches": patches.height}))
+    return check(
+        "reben",
+        False,
+        patches=out / "patches.parquet",
+        mismatches=out / "mismatches.csv",
+        index=out / "index.parquet",
+        statistics=out / "statistics.json",
+        rejected=out / "rejected.csv",
+        label_counts=COUNTS,
+        output=out / "check.csv",
+        page=out / "check.html",
+    )
