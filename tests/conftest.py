@@ -1,7 +1,9 @@
 """What all tests share: where the real data lie, and small archives."""
 
 import json
-from collections.abc import Callable
+import os
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -130,3 +132,17 @@ def patches_of(tmp_path: Path) -> Indexer:
         return index_folder(archive.s1_folder, archive.split_files(), tmp_path, shards, "tiny")
 
     return run
+
+
+@pytest.fixture
+def small_disk(tmp_path: Path) -> Iterator[Path]:
+    """A disk of half a megabyte."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(mount, capture_output=True, check=False).returncode:
+        if "CI" in os.environ:
+            pytest.fail("no disk can be mounted")
+        pytest.skip("DISK ABSENT: only root can mount a small one")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from earthprobe.config import resolve, s1_files, split_file
+from earthprobe.config import resolve, s1_files, split_file, tables
 from earthprobe.errors import UserError
+from earthprobe.layout import S1_TARS
 
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
 
@@ -197,6 +198,31 @@ def test_reben_has_19_classes_and_no_others():
             resolve(config | {"label_sets": label_sets}, SCHEMA)
     del config["label_sets"]
     assert resolve(config, SCHEMA)["label_sets"] == [19]
+
+
+@pytest.mark.parametrize("name", ["bigearthnet-v1", "reben"])
+def test_the_studies_differ_in_their_archive_alone(name: str, tmp_path: Path):
+    config = yaml.safe_load((REPOSITORY / f"config/{name}.yaml").read_text())
+    config["archive"] |= {"root": str(tmp_path), "fetch": True}
+    resolved = resolve(config, SCHEMA)
+    assert resolved["archive"]["kind"] == name
+    assert resolved["label_sets"] == ([19, 43] if name == "bigearthnet-v1" else [19])
+    assert resolved["features"] == resolve(DEMO, SCHEMA)["features"] | {
+        "dofa_base": resolve(DEMO, SCHEMA)["features"]["dofa_base"] | {"weights": "DOFA_MAE"}
+    }
+    assert list(resolved["probes"]) == ["random_forest", "linear", "mlp"]
+    assert s1_files(resolved["archive"])[0][0].name == S1_TARS[name]
+
+
+def test_what_is_fetched_need_not_be_there(tmp_path: Path):
+    archive = kind("reben", tmp_path / "new") | {"fetch": True, "snow_and_clouds": False}
+    assert s1_files(archive) == [[tmp_path / "new/BigEarthNet-S1.tar.zst"]]
+    assert tables(archive) == [tmp_path / "new/metadata.parquet"]
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/BigEarthNet-S1.tar.gzaa").touch()
+    assert s1_files(archive) == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
+    with pytest.raises(UserError, match="give the folder to fetch into"):
+        s1_files(archive | {"root": [str(tmp_path), str(tmp_path)]})
 
 
 def test_the_readme_is_made_from_the_schema():

@@ -145,6 +145,7 @@ def test_contract(
     assert metadata["precision"] == "float32"
     assert metadata["image_size"] == 224
     assert metadata["device"] == "cpu"
+    assert (metadata["licence"], metadata["weights_licence"]) == ("CDLA-Permissive-1.0", None)
     assert {"archive", "simulated", "sha256", "pooling", "earthprobe_version", "torch_version"} <= metadata.keys()
     # The z-score's figures are those of the train split, so train pixels come out with mean 0 and deviation 1.
     figures = metadata["normalization"]

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -189,6 +190,17 @@ def test_a_damaged_archive_leaves_nothing_behind(twelve: TinyArchive, tmp_path: 
     with pytest.raises(UserError, match=r"a.tar.gz is damaged: .*; fetch it again$"):
         listed(path)
     assert [p.name for p in tmp_path.iterdir() if p.is_file()] == ["a.tar.gz"]
+
+
+def test_a_disk_that_fills_leaves_nothing_behind(twelve: TinyArchive, tmp_path: Path, small_disk: Path):
+    path = pack(twelve.s1_folder, tmp_path / "a.tar.gz")
+    options = {"contents": small_disk / "contents", "output": small_disk / "members.parquet"}
+    with pytest.raises(UserError, match=r"contents: No space left on device: make room and run again$"):
+        index_members([path], TOP, **options)
+    assert list(small_disk.iterdir()) == []
+    subprocess.run(["mount", "-o", "remount,size=8m", str(small_disk)], check=True)
+    index_members([path], TOP, **options)
+    assert (small_disk / "contents").stat().st_size > 12 * 2 * 57_600
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Whole runs: the demo of the README, and real patches."""
 
 import csv
+import lzma
 import os
 import shutil
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 from tests.archives import pack
 from tests.clone import TINY, Clone
 from tests.conftest import SHARED, needs
+from tests.server import serving
 
 
 def tables(results: Path) -> dict[int, dict[str, dict[str, str]]]:
@@ -155,3 +157,26 @@ def test_a_packed_archive_that_is_damaged_is_one_line(clone: Clone, tmp_path: Pa
     assert f"{path} is damaged: Truncated compressed stream; fetch it again" in output
     assert "Traceback" not in output
     assert not [p for p in clone.results("damaged").rglob("*") if p.suffix in (".parquet", ".contents", ".part")]
+
+
+def test_what_is_missing_is_fetched_and_never_again(clone: Clone, v1_sample: Path, tmp_path: Path):
+    """The official split files, from a server on this machine."""
+    served, root = tmp_path / "served", tmp_path / "data/new"
+    served.mkdir()
+    for path in needs(SHARED / "bigearthnet-v1-splits").glob("*.xz"):
+        (served / path.stem).write_bytes(lzma.decompress(path.read_bytes()))
+    root.mkdir(parents=True)
+    (root / "BigEarthNet-S1-v1.0").symlink_to(v1_sample / "BigEarthNet-S1-v1.0")
+    with serving(served) as server:
+        server.drops = 2
+        archive = {"name": "new", "kind": "bigearthnet-v1", "root": str(root), "fetch": True, "mirrors": [server.url]}
+        config = TINY | {"archive": archive}
+        assert clone.planned("fetch", config=config) == {"fetch": 1, "fetch_file": 3}
+        assert clone.planned("index", config=config) == {"fetch_file": 3, "index_patches": 1, "index": 1}
+        clone.run("fetch", config=config)
+        assert len(server.requests) == 5
+    for path in served.iterdir():
+        assert (root / path.name).read_bytes() == path.read_bytes()
+    assert clone.planned("fetch", config=config) == {}
+    jobs = clone.planned("index", "--forceall", config=config)
+    assert jobs == {"index_patches": 1, "index": 1}, "no rule can delete what is there"

@@ -14,6 +14,7 @@ import pytest
 from tests.clone import FEATURES, TINY, Clone
 
 TABLES = {"table": 2}
+REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
 ALL_PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, "figure_gallery": 6}
 UMAP = {"umap": 1, "figure_umap": 2}
@@ -128,7 +129,7 @@ EMBED = {"embed": 3, "merge": 1, **TRAIN, **UMAP}
 BEHIND_THE_ARCHIVE = {
     "index_patches": 1,
     "index": 1,
-    "rejected": 1,
+    **REJECTED,
     "shard": 3,
     "shard_statistics": 1,
     "explore": 2,
@@ -144,14 +145,18 @@ EVERYTHING = {"simulate": 1, **BEHIND_THE_ARCHIVE}
         ("simulate", EVERYTHING),
         ("index_patches", BEHIND_THE_ARCHIVE),
         ("tiff", EVERYTHING),
-        ("shard", {**EMBED, "shard": 3, "shard_statistics": 1, "rejected": 1}),
-        ("shard_statistics", {**EMBED, "shard_statistics": 1, "rejected": 1}),
+        ("shard", {**EMBED, "shard": 3, "shard_statistics": 1, **REJECTED}),
+        ("shard_statistics", {**EMBED, "shard_statistics": 1, **REJECTED}),
         ("embed_weights", {**EMBED, "embed_weights": 1}),
         ("dofa", {**EMBED, "embed_weights": 1}),
         ("forward", EMBED),
         ("embeddings", {**TRAIN, **UMAP}),
         ("label_matrix", {**TRAIN, "explore": 2, **LABELS}),
-        ("rejected", {"rejected": 1}),
+        ("rejected", REJECTED),
+        ("check", {"check": 1}),
+        ("archive", BEHIND_THE_ARCHIVE),
+        ("index_members", {}),  # of tar archives alone
+        ("tar", {}),
         ("probes/forest", {"train_forest": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
         ("probes/linear", {"train_linear": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
         ("figures/class_distribution", {"figure_class_distribution": 2}),
@@ -170,7 +175,7 @@ EVERYTHING = {"simulate": 1, **BEHIND_THE_ARCHIVE}
         ("probes/train", TRAIN),
         ("merge", {"merge": 1, **TRAIN, **UMAP}),
         ("embed", EMBED),
-        ("index", {"index": 1, "rejected": 1, **TRAIN, **UMAP, "explore": 2, **LABELS}),
+        ("index", {"index": 1, **REJECTED, **TRAIN, **UMAP, "explore": 2, **LABELS}),
         ("config", {}),
         ("cli", {}),
     ],

@@ -79,12 +79,12 @@ class Packed:
             folders: those of the patches that will be read.
             files: the names, without the patches', of the files that will be read.
         """
-        wanted = pl.LazyFrame({"folder": sorted(folders)}, schema={"folder": pl.String})
+        wanted = pl.Series(sorted(folders), dtype=pl.String)
         self._places: dict[tuple[str, str], Place] = {}
         for path in members:
             archive = read_metadata(path)["content"]
-            rows = pl.scan_parquet(path).filter(pl.col("file").is_in(list(files)))
-            table = rows.join(wanted, on="folder", how="semi", maintain_order="left").collect()
+            here = pl.col("file").is_in(sorted(files)) & pl.col("folder").is_in(wanted.implode())
+            table = pl.scan_parquet(path).filter(here).collect()
             stream = -1
             if table["content"].null_count():
                 try:

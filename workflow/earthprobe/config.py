@@ -16,9 +16,9 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from earthprobe.errors import UserError
-from earthprobe.layout import METADATA, S1_FOLDERS, S1_TARS, SNOW_AND_CLOUDS, SPLITS, tar_name
+from earthprobe.layout import METADATA, PUBLISHED_WEIGHTS, S1_FOLDERS, S1_TARS, SNOW_AND_CLOUDS, SPLITS, tar_name
 
-WEIGHTS_ENUM = {"dofa_base_patch16_224": ("DOFA_MAE",), "dofa_large_patch16_224": ("DOFA_MAE",)}
+WEIGHTS_ENUM = {"dofa_base_patch16_224": PUBLISHED_WEIGHTS, "dofa_large_patch16_224": PUBLISHED_WEIGHTS}
 
 Schema = dict[str, Any]
 

@@ -19,6 +19,7 @@ from earthprobe.embed_weights import load_model
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
 from earthprobe.forward import BATCH, NO_ROOM, Forward, read_ahead
+from earthprobe.layout import PUBLISHED_WEIGHTS, WEIGHTS_LICENCE
 from earthprobe.progress import Progress
 from earthprobe.shard import read_shard
 
@@ -80,6 +81,8 @@ def embed_shard(
         {
             "archive": source["archive"],
             "simulated": source["simulated"],
+            "licence": source.get("licence"),  # shards of an earlier version do not say
+            "weights_licence": WEIGHTS_LICENCE if origin["weights"] in PUBLISHED_WEIGHTS else None,
             **origin,
             "bands": bands,
             "wavelengths": wavelengths,

@@ -1,5 +1,6 @@
 """index: the labels of every patch, beside its split and its place."""
 
+import functools
 import json
 import logging
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from earthprobe.archive import open_source
+from earthprobe.archive import Source, open_source
 from earthprobe.errors import UserError
 from earthprobe.files import read_metadata, read_table, replacing, with_metadata
 from earthprobe.labels import CLASSES_19, CLASSES_43, INDEX_19, INDEX_43, indices_19, indices_of
@@ -31,6 +32,7 @@ SCHEMA = pa.schema(
     ]
 )
 READERS = 16  # threads: on a network disk opening a file is mostly waiting
+AT_ONCE = 2**17  # patches whose labels files of a packed archive are in memory
 LABELS = "labels_metadata.json"
 
 Labels = tuple[list[int] | None, list[int]]
@@ -56,16 +58,20 @@ def parse_labels(content: bytes) -> Labels:
 
 def from_json(s1: Sequence[Path], folders: Sequence[str]) -> list[Labels | str]:
     """The labels of BigEarthNet v1 patches, or why they cannot be read, in the order of ``folders``."""
-    source = open_source(s1, set(folders), {LABELS})
-
-    def labels_or_reason(folder: str) -> Labels | str:
-        try:
-            return parse_labels(source.read(folder, LABELS))
-        except ValueError as error:
-            return str(error)
-
+    results: list[Labels | str] = []
     with ThreadPoolExecutor(READERS) as pool:
-        return list(pool.map(labels_or_reason, folders, chunksize=256))
+        for start in range(0, len(folders), AT_ONCE):
+            part = folders[start : start + AT_ONCE]
+            source = open_source(s1, part, {LABELS})
+            results += pool.map(functools.partial(_labels_or_reason, source), part, chunksize=256)
+    return results
+
+
+def _labels_or_reason(source: Source, folder: str) -> Labels | str:
+    try:
+        return parse_labels(source.read(folder, LABELS))
+    except ValueError as error:
+        return str(error)
 
 
 def from_tables(paths: Sequence[Path], patch_ids: Sequence[str]) -> list[Labels | str]:

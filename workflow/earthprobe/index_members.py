@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 
 Row = tuple[str, str, int, int, bytes | None, str | None]
 
-ROW_GROUP = 2**16  # files
+ROW_GROUP = 2**13  # files; 3 MB of labels among them
 SMALL = 2**16  # bytes; a file of labels has a thousand
 
 

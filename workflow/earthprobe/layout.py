@@ -13,6 +13,13 @@ S1_FOLDERS = {"simulated": S1_FOLDER, "bigearthnet-v1": S1_FOLDER, "reben": "Big
 S1_TARS = {"bigearthnet-v1": "BigEarthNet-S1-v1.0.tar.gz", "reben": "BigEarthNet-S1.tar.zst"}
 """What they are published as."""
 
+LICENCE = "CDLA-Permissive-1.0"
+"""Of BigEarthNet v1 and reBEN."""
+PUBLISHED_WEIGHTS = ("DOFA_MAE",)
+"""Members of torchgeo's enums."""
+WEIGHTS_LICENCE = "CC-BY-4.0"
+"""Of DOFA's published weights."""
+
 METADATA = "metadata.parquet"
 SNOW_AND_CLOUDS = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 """The tables of reBEN's labels and splits, as published."""

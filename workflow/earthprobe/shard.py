@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from earthprobe.archive import Source, open_source
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
+from earthprobe.layout import LICENCE
 from earthprobe.pixel_sums import PixelSums
 from earthprobe.progress import Progress
 from earthprobe.tiff import SIZE, decode_band
@@ -99,6 +100,7 @@ def write_shard(patches: Path, s1: Sequence[Path], shard: int, output: Path) -> 
             metadata = {
                 "archive": archive["archive"],
                 "simulated": archive["simulated"],
+                "licence": None if archive["simulated"] else LICENCE,
                 "bands": BANDS,
                 "shape": [SIZE, SIZE],
                 "unit": "dB",

@@ -112,7 +112,7 @@ rule index_patches:
     conda:
         "../../envs/environment.yaml"
     resources:
-        mem_mb=memory(1500),
+        mem_mb=memory(2000),
     params:
         archive=ARCHIVE["name"],
         shards=ARCHIVE["shards"],
@@ -138,7 +138,7 @@ rule index:
     conda:
         "../../envs/environment.yaml"
     resources:
-        mem_mb=memory(1500),
+        mem_mb=memory(2000),
     params:
         max_rejected=ARCHIVE["max_rejected"],
         where="--tables" if KIND == "reben" else "--s1",
@@ -150,7 +150,7 @@ rule index:
 rule shard:
     """The pixels of one shard's patches."""
     input:
-        package("shard", "archive", "tiff", "pixel_sums", "progress", "files", "errors"),
+        package("shard", "archive", "layout", "tiff", "pixel_sums", "progress", "files", "errors"),
         PIXELS,
         patches="<results>/patches.parquet",
         s1=S1,

@@ -34,6 +34,7 @@ rule embed:
             "embed_weights",
             "shard",
             "archive",
+            "layout",
             "tiff",
             "pixel_sums",
             "progress",

@@ -89,6 +89,7 @@ rule figure_gallery:
             "describe",
             "shard",
             "archive",
+            "layout",
             "tiff",
             "pixel_sums",
             "progress",

@@ -1,0 +1,133 @@
+"""Whatever bytes arrive: a named reason, or what GDAL reads, too; never a crash or a wrong pixel."""
+
+import io
+import json
+import warnings
+from collections.abc import Callable
+from typing import TypeVar
+
+import numpy as np
+import pytest
+import tifffile
+from earthprobe.index import parse_labels
+from earthprobe.labels import CLASSES_43
+from earthprobe.tiff import decode_band
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.io import MemoryFile
+
+T = TypeVar("T")
+PIXELS = np.random.default_rng(0).normal(-12, 3, (120, 120)).astype(np.float32)
+FORMS = {
+    "as published": {"rowsperstrip": 17},
+    "one strip": {},
+    "deflate": {"compression": "zlib"},
+    "lzw, predictor": {"compression": "lzw", "predictor": True},
+    "tiles": {"tile": (64, 64)},
+    "big-endian": {"byteorder": ">"},
+}
+relaxed = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def encoded(form: str) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, PIXELS, **FORMS[form])
+    return stream.getvalue()
+
+
+FILES = {form: encoded(form) for form in FORMS}
+
+
+def attempt(read: Callable[..., T], *arguments: object) -> tuple[T | None, str]:
+    """What is read, or the reason why not."""
+    try:
+        return read(*arguments), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+def by_rasterio(content: bytes) -> np.ndarray | None:
+    """What GDAL reads; nothing where it reads nothing whole."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with MemoryFile(content) as memory, memory.open() as image:
+                return image.read(1)
+        except (RasterioError, ValueError):
+            return None
+
+
+@relaxed
+@given(st.binary(max_size=4000))
+def test_any_bytes_are_a_named_reason(content: bytes):
+    with pytest.raises(ValueError, match=r"^x_VV.tif "):
+        decode_band(content, "x_VV.tif")
+
+
+@relaxed
+@given(form=st.sampled_from(sorted(FORMS)), data=st.data())
+def test_a_changed_header_is_a_reason_or_what_gdal_reads_too(form: str, data: st.DataObject):
+    content = bytearray(FILES[form])
+    # The directory and what it points to: the first bytes, and in files with compressed strips the last.
+    places = [*range(min(600, len(content))), *range(max(0, len(content) - 300), len(content))]
+    for place in data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    pixels, reason = attempt(decode_band, bytes(content), "x_VV.tif")
+    if pixels is None:
+        assert reason.startswith("x_VV.tif ")
+        return
+    assert np.isfinite(pixels).all()
+    if not np.array_equal(pixels, PIXELS):  # then the file says so, and GDAL reads that, too
+        theirs = by_rasterio(bytes(content))
+        if theirs is not None and theirs.dtype == np.float32:
+            np.testing.assert_array_equal(pixels, theirs)
+
+
+@relaxed
+@given(form=st.sampled_from(sorted(FORMS)), share=st.floats(0, 0.999))
+def test_a_file_that_is_cut_anywhere_is_a_reason_or_whole(form: str, share: float):
+    content = FILES[form][: int(share * len(FILES[form]))]
+    pixels, reason = attempt(decode_band, content, "x_VV.tif")
+    if pixels is None:
+        assert reason.startswith("x_VV.tif ")
+    else:
+        np.testing.assert_array_equal(pixels, PIXELS)
+
+
+names = st.one_of(st.sampled_from(CLASSES_43), st.text(max_size=20), st.none(), st.integers())
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@relaxed
+@given(st.one_of(st.binary(max_size=200), st.builds(lambda v: json.dumps(v).encode(), values)))
+def test_any_label_file_is_labels_or_a_reason(content: bytes):
+    found, reason = attempt(parse_labels, content)
+    if found is None:
+        assert reason.startswith(("labels file", "unknown class"))
+        return
+    labels_43, labels_19 = found
+    assert labels_43 == sorted(set(labels_43))
+    assert set(labels_43) <= set(range(43))
+    assert set(labels_19) <= set(range(19))
+
+
+@relaxed
+@given(st.lists(names, max_size=8))
+def test_labels_are_those_of_the_file_or_a_reason(labels: list[object]):
+    content = json.dumps({"labels": labels, "projection": "x"}).encode()
+    if all(label in CLASSES_43 for label in labels):
+        labels_43, _ = parse_labels(content)
+        assert {CLASSES_43[label] for label in labels_43} == set(labels)
+    else:
+        with pytest.raises(ValueError, match="labels file has no list|unknown class"):
+            parse_labels(content)
+
+
+def test_deep_json_is_a_reason():
+    with pytest.raises(ValueError, match="labels file is no JSON"):
+        parse_labels(b"[" * 100_000)
