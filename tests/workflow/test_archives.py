@@ -59,6 +59,9 @@ def test_real_patches_go_all_the_way(clone: Clone, v1_sample: Path):
         assert (results / f"figures/{kind}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{kind}.csv").stat().st_size > 0
     assert "imulated" not in (results / "tables/classification_19.md").read_text()
+    assert (
+        "A part of the published archive; nothing that can be compared is off." in (results / "check.html").read_text()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,10 @@ def test_the_demos_tables_behave_like_the_studys(demo: Path):
             assert 0.1 < float(row["f2_micro"]) < 0.8
             assert float(row["f2_macro"]) < float(row["f2_micro"])
             assert 0 < float(row["hamming_loss"]) < 0.25
+
+
+def test_the_demos_pixels_are_like_real_ones(demo: Path):
+    assert "its pixels are like those of BigEarthNet v1" in (demo / "check.html").read_text()
 
 
 def test_the_demo_has_no_perfect_class_and_fails_on_rare_ones(demo: Path):

@@ -35,10 +35,10 @@ BANDS = {
 FEW = 1000
 """Patches below which band statistics say little: a few scenes decide them."""
 
-NEAR_MEAN, NEAR_STD = 0.5, 0.5
-"""dB between our statistics and the published ones that their rounding, splits and samples explain."""
+NEAR = 1.0
+"""dB between our statistics and the published ones that a choice of scenes explains."""
 
-AS_PUBLISHED, FEWER, OFF, NOT_JUDGED = "as published", "fewer", "off", "not judged"
+AS_PUBLISHED, WITHIN, FEWER, OFF, NOT_JUDGED = "as published", "within", "fewer", "off", "not judged"
 
 
 class Finding(NamedTuple):
@@ -170,7 +170,7 @@ def band_findings(
     swapped = means["VV"] < means["VH"]
     for band, (mean, std) in expected.items():
         here = found[band]
-        far = abs(here["mean"] - mean) > NEAR_MEAN or abs(here["std"] - std) > NEAR_STD
+        far = abs(here["mean"] - mean) > NEAR or abs(here["std"] - std) > NEAR
         if swapped:
             word, advice = OFF, "VV is darker than VH: the bands are swapped."
         elif here["mean"] > 2:
@@ -199,7 +199,7 @@ def _labels(table: pl.DataFrame, index: Path, expected: list[dict[str, str]], wh
         word = (
             OFF if count > most or (whole and not bound and count < most) else AS_PUBLISHED if count == most else FEWER
         )
-        word = AS_PUBLISHED if bound and word == FEWER else word
+        word = WITHIN if bound and word == FEWER else word
         yield Finding(
             f"{row['class']}, {'all splits' if bound else row['split']}",
             f"{count:,}",
