@@ -13,11 +13,6 @@ PIXELS = [TARS[part] if part in PLAIN else f"<results>/members/{part}.contents" 
 FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
 SOURCES = [] if SIMULATED else [*split_lists(), *(file for files in TARS.values() for file in files)]
 TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
-LISTS = (
-    "--tables {input.lists:q}"
-    if KIND == "reben"
-    else "--train {input.lists[0]:q} --val {input.lists[1]:q} --test {input.lists[2]:q}"
-)
 
 
 rule simulate:
@@ -117,8 +112,9 @@ rule index_patches:
         archive=ARCHIVE["name"],
         shards=ARCHIVE["shards"],
         simulated="--simulated" if SIMULATED else "",
+        lists=lambda wc, input: as_options(input.lists),
     shell:
-        "earthprobe index-patches --s1 {input.s1:q} " + LISTS + " --archive {params.archive}"
+        "earthprobe index-patches --s1 {input.s1:q} {params.lists} --archive {params.archive}"
         " --shards {params.shards} {params.simulated}"
         " --output {output.patches} --mismatches {output.mismatches} --log {log}"
 

@@ -99,6 +99,13 @@ def split_lists():
     return [SIMULATED_ROOT / f"bigearthnet-{s}.csv" if SIMULATED else split_file(ARCHIVE, s) for s in SPLITS]
 
 
+def as_options(lists):
+    """The same files as the step takes them."""
+    if KIND == "reben":
+        return shlex.join(["--tables", *lists])
+    return shlex.join(word for split, path in zip(SPLITS, lists) for word in (f"--{split}", path))
+
+
 def weights_file(features):
     """The file behind a feature set's weights; none where they are downloaded or drawn."""
     weights = FEATURES[features]["weights"]
