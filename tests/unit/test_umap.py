@@ -5,8 +5,9 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from earthprobe.errors import UserError
 from earthprobe.files import read_metadata, with_metadata
-from earthprobe.umap import stratified, write_coordinates
+from earthprobe.umap import LEAST, stratified, write_coordinates
 
 from tests.unit.test_explore import write_index
 
@@ -26,21 +27,42 @@ def test_the_sample_keeps_rare_classes(monkeypatch: pytest.MonkeyPatch):
     assert stratified(labels, 5000, np.random.default_rng(0)) == list(range(1000))
 
 
+SETTINGS = {"sample": 150, "neighbors": 10, "min_distance": 0.1, "seed": 0, "threads": 1}
+
+
+def write_features(folder: Path, ids: list[str], vectors: np.ndarray) -> Path:
+    schema = pa.schema([("patch_id", pa.string()), ("embedding", pa.list_(pa.float32(), 16))])
+    schema = with_metadata(schema, {"archive": "x", "simulated": True, "weights": "random:0"})
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.astype(np.float32).ravel()), 16)
+    pq.write_table(pa.table([pa.array(ids), column], schema=schema), folder / "features.parquet")
+    return folder / "features.parquet"
+
+
+@pytest.mark.parametrize("train", [3, 4])
+def test_hardly_any_patches_are_laid_out_or_said(tmp_path: Path, train: int):
+    index = write_index(tmp_path / "index.parquet", ["train"] * train + ["test"] * 3, [[0]] * (train + 3))
+    ids = pl.read_parquet(index)["patch_id"].to_list()
+    features = write_features(tmp_path, ids, np.random.default_rng(0).normal(size=(train + 3, 16)))
+    output = tmp_path / "umap.parquet"
+    if train < LEAST:
+        with pytest.raises(UserError, match="features.parquet has 3 train patches, too few to lay out: 4 at least$"):
+            write_coordinates(features, index, **SETTINGS, output=output)
+    else:
+        write_coordinates(features, index, **SETTINGS, output=output)
+        assert np.isfinite(pl.read_parquet(output).select("x", "y").to_numpy()).all()
+
+
 def test_coordinates_are_of_train_seeded_and_find_clusters(tmp_path: Path):
     rng = np.random.default_rng(0)
     group = np.arange(300) % 2
-    vectors = rng.normal(8 * group[:, None], 1, (300, 16)).astype(np.float32)
+    vectors = rng.normal(8 * group[:, None], 1, (300, 16))
     splits = ["train" if i % 3 else "test" for i in range(300)]
     index = write_index(tmp_path / "index.parquet", splits, [[int(g)] for g in group])
     ids = pl.read_parquet(index)["patch_id"].to_list()
-    schema = pa.schema([("patch_id", pa.string()), ("embedding", pa.list_(pa.float32(), 16))])
-    schema = with_metadata(schema, {"archive": "x", "simulated": True, "weights": "random:0"})
-    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), 16)
-    pq.write_table(pa.table([pa.array(ids), column], schema=schema), tmp_path / "features.parquet")
+    features = write_features(tmp_path, ids, vectors)
 
     def run(name: str) -> pl.DataFrame:
-        settings = {"sample": 150, "neighbors": 10, "min_distance": 0.1, "seed": 0, "threads": 1}
-        write_coordinates(tmp_path / "features.parquet", index, **settings, output=tmp_path / name)
+        write_coordinates(features, index, **SETTINGS, output=tmp_path / name)
         return pl.read_parquet(tmp_path / name)
 
     table = run("a.parquet")

@@ -15,12 +15,17 @@ import pyarrow.parquet as pq
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.embeddings import read_embeddings
+from earthprobe.errors import UserError
 from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
 
 log = logging.getLogger(__name__)
 
 FEWEST = 100
 """Patches of each class that the sample keeps if there are as many, so that rare classes can be seen."""
+
+
+LEAST = 4
+"""Patches without which there is nothing to lay out: umap-learn fails on fewer."""
 
 
 def write_coordinates(
@@ -45,6 +50,9 @@ def write_coordinates(
         seed: the seed of sample and layout; None lets umap-learn use all threads, and each run differs.
         threads: CPU threads.
         output: columns ``patch_id``, ``x`` and ``y``, ordered by ``patch_id``.
+
+    Raises:
+        UserError: there are hardly any train patches.
     """
     import umap
 
@@ -57,6 +65,8 @@ def write_coordinates(
         chosen = train[stratified(labels, sample, rng)]
         (vectors,) = read_embeddings(features, [chosen["row"].to_numpy()])
         log.info("%d of %d train patches", len(chosen), len(train))
+        if len(chosen) < LEAST:
+            raise UserError(f"{features} has {len(chosen)} train patches, too few to lay out: {LEAST} at least")
         layout = umap.UMAP(
             n_neighbors=min(neighbors, len(vectors) - 1),
             min_dist=min_distance,
