@@ -160,8 +160,22 @@ def test_a_whole_archive_must_have_all_labels(tmp_path: Path):
         assert verdict(found, "reben").startswith("Off: " if number else "As published.")
 
 
+def test_with_snow_and_clouds_all_is_as_published(tmp_path: Path):
+    folder = needs(SHARED / "reben-metadata")
+    table = pl.concat(pl.read_parquet(folder / name) for name in (METADATA, SNOW_AND_CLOUDS))
+    splits = {"train": "train", "validation": "val", "test": "test"}
+    patches = table.select(patch_id="s1_name", split=pl.col("split").replace_strict(splits))
+    found = check_tables(patches, [[0]] * table.height, {"19": ["x"]}, tmp_path / "snow", True, 0)
+    assert verdict(found, "reben") == "As published."
+
+
 def check_tables(
-    patches: pl.DataFrame, labels: list[list[int]], classes: dict[str, list[str]], out: Path
+    patches: pl.DataFrame,
+    labels: list[list[int]],
+    classes: dict[str, list[str]],
+    out: Path,
+    snow_and_clouds: bool = False,
+    in_no_split: int = 69_450,
 ) -> list[Finding]:
     from earthprobe.files import with_metadata, write_csv
 
@@ -172,13 +186,13 @@ def check_tables(
     pq.write_table(patches.to_arrow().cast(with_metadata(schema, {"archive": "reben"})), out / "patches.parquet")
     index = patches.with_columns(labels_19=pl.Series(labels, dtype=pl.List(pl.UInt8))).to_arrow()
     pq.write_table(index.cast(with_metadata(index.schema, {"classes": classes})), out / "index.parquet")
-    write_csv(out / "mismatches.csv", ("patch_id", "split", "problem"), [("x", "", "in no split")] * 69_450)
+    write_csv(out / "mismatches.csv", ("patch_id", "split", "problem"), [("x", "", "in no split")] * in_no_split)
     write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])
     bands = {band: {"mean": mean, "std": std} for band, (mean, std) in BANDS["reben"].items()}
     (out / "statistics.json").write_text(json.dumps({"all": bands, "patches": patches.height}))
     return check(
         "reben",
-        False,
+        snow_and_clouds,
         patches=out / "patches.parquet",
         mismatches=out / "mismatches.csv",
         index=out / "index.parquet",

@@ -191,6 +191,21 @@ def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, v1_sample: Path, 
         resolve(DEMO | {"archive": archive, "label_sets": [19]}, SCHEMA)
 
 
+def test_what_lies_beside_an_archive_is_no_part_of_it(tmp_path: Path):
+    top = "BigEarthNet-S1-v1.0"
+    for name in (f"{top}.tar.gz.md5", f"{top}.tar.xz", f"{top}.tar.gz.aria2"):
+        (tmp_path / name).touch()
+    fetched = kind("bigearthnet-v1", tmp_path) | {"fetch": True}
+    assert s1_files(fetched) == [[tmp_path / f"{top}.tar.gz"]]
+    whole = tmp_path / f"{top}.tar.gz"
+    for path in (whole, whole.with_name(f"{whole.name}aa"), whole.with_name(f"{whole.name}ab")):
+        path.touch()
+    assert s1_files(fetched) == s1_files(kind("bigearthnet-v1", tmp_path)) == [[whole]]
+    (tmp_path / f"{top}.tar").touch()
+    with pytest.raises(UserError, match=rf"holds {top}.tar, {top}.tar.gz: name the one to read as archive.root"):
+        s1_files(kind("bigearthnet-v1", tmp_path))
+
+
 def test_reben_has_19_classes_and_no_others():
     config = DEMO | {"archive": kind("reben", needs(SHARED / "reben-sample"))}
     for label_sets in ([43], [19, 43]):
@@ -222,7 +237,7 @@ def test_what_is_fetched_need_not_be_there(tmp_path: Path):
     (tmp_path / "new/BigEarthNet-S1.tar.gzaa").touch()
     assert s1_files(archive) == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
     with pytest.raises(UserError, match="give the folder to fetch into"):
-        s1_files(archive | {"root": [str(tmp_path), str(tmp_path)]})
+        s1_files(archive | {"root": [str(tmp_path)]})
 
 
 def test_the_readme_is_made_from_the_schema():

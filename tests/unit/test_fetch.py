@@ -1,8 +1,10 @@
 """Downloads from a server on this machine; that of the archives' publishers was never asked."""
 
+import fcntl
 import hashlib
-import json
+import http.client
 import shutil
+import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterator
@@ -78,11 +80,71 @@ def test_what_has_arrived_is_there_for_the_next_run(server: Server, output: Path
     assert server.requests[0][1] == f"bytes={len(CONTENT) // 2}-"
 
 
-def test_another_file_of_that_name_is_fetched_from_its_start(server: Server, output: Path):
+def test_what_is_left_of_another_file_is_found_out(server: Server, output: Path):
     output.parent.mkdir()
-    part = output.with_name(f".{NAME}.fetching")
-    part.write_bytes(b"old" * 1000)
-    part.with_name(f"{part.name}.json").write_text(json.dumps({"url": f"{server.url}/official/{NAME}", "tag": '"old"'}))
+    output.with_name(f".{NAME}.fetching").write_bytes(b"old" * 1000)
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+    assert [wanted for _, wanted, _ in server.requests] == ["bytes=3000-", None]
+
+
+def test_another_source_goes_on_where_one_has_failed(server: Server, output: Path):
+    server.drops, server.fails_then = 1, [503] * 3
+    fetch(NAME, [f"{server.url}/mirror"], output)
+    assert output.read_bytes() == CONTENT
+    assert server.requests[-1][:2] == (f"/official/{NAME}", f"bytes={len(CONTENT) // 2}-")
+
+
+def test_a_page_in_the_place_of_the_file_does_not_wipe_what_has_arrived(server: Server, output: Path):
+    server.drops, server.fails_then = 1, [503] * 3
+    with pytest.raises(UserError):
+        fetch(NAME, [], output)
+    server.ranges = False
+    (server.folder / NAME).write_bytes(b"<html>log in</html>")
+    with pytest.raises(UserError, match=f"it sends a file of 19 bytes where one of {len(CONTENT)} was begun"):
+        fetch(NAME, [], output)
+    assert output.with_name(f".{NAME}.fetching").read_bytes() == CONTENT[: len(CONTENT) // 2]
+
+
+def test_more_than_there_is_is_discarded(server: Server, output: Path):
+    output.parent.mkdir()
+    output.with_name(f".{NAME}.fetching").write_bytes(CONTENT * 2)
+    fetch(NAME, [], output)
+    assert output.read_bytes() == CONTENT
+
+
+def test_two_at_once_are_one(server: Server, output: Path):
+    output.parent.mkdir()
+    with output.with_name(f".{NAME}.fetching").open("ab") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        with pytest.raises(UserError, match=f"{NAME} is being fetched by another process: wait for it, or end it$"):
+            fetch(NAME, [], output)
+    assert server.requests == []
+
+
+@pytest.mark.parametrize("right", [True, False])
+def test_a_file_that_has_come_meanwhile_is_kept(server: Server, output: Path, right: bool):
+    output.parent.mkdir()
+    output.write_bytes(CONTENT if right else b"mine")
+    if right:
+        fetch(NAME, [], output)
+    else:
+        with pytest.raises(UserError, match="is there, but its md5 is not the published one: delete it and run again$"):
+            fetch(NAME, [], output)
+    assert output.read_bytes() == (CONTENT if right else b"mine")
+    assert left(output) == [NAME]
+    assert server.requests == []
+
+
+def test_a_network_that_fails_oddly_is_tried_again(server: Server, output: Path, monkeypatch: pytest.MonkeyPatch):
+    original, broken = http.client.HTTPResponse.read, [OSError(113, "No route to host"), ssl.SSLError(1, "bad record")]
+
+    def read(response: http.client.HTTPResponse, *count: int) -> bytes:
+        if broken:
+            raise broken.pop()
+        return original(response, *count)
+
+    monkeypatch.setattr(http.client.HTTPResponse, "read", read)
     fetch(NAME, [], output)
     assert output.read_bytes() == CONTENT
 
@@ -123,7 +185,7 @@ def test_every_reason_is_said(server: Server, output: Path):
     with pytest.raises(UserError) as caught:
         fetch(NAME, ["http://127.0.0.1:1"], output)
     assert f"http://127.0.0.1:1/{NAME}: [Errno 111] Connection refused; {server.url}/official/" in str(caught.value)
-    assert "the server says 404 Not Found; run again to go on, or fetch it into" in str(caught.value)
+    assert "the server says 404 Not Found; run again to go on, or put it into" in str(caught.value)
 
 
 def test_room_is_asked_for_before_the_transfer(server: Server, output: Path, monkeypatch: pytest.MonkeyPatch):

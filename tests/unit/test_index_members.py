@@ -184,6 +184,12 @@ def test_an_archive_of_something_else_is_an_error(twelve: TinyArchive, tmp_path:
     assert not list(tmp_path.glob("*.parquet"))
 
 
+def test_patches_of_v1_are_not_taken_for_those_of_reben(twelve: TinyArchive, tmp_path: Path):
+    """Their Sentinel-1 names are the same."""
+    with pytest.raises(UserError, match="holds no patch of BigEarthNet-S1: is archive.kind right"):
+        listed(pack(twelve.s1_folder, tmp_path / "a.tar"), "BigEarthNet-S1")
+
+
 def test_a_damaged_archive_leaves_nothing_behind(twelve: TinyArchive, tmp_path: Path):
     path = pack(twelve.s1_folder, tmp_path / "a.tar.gz")
     path.write_bytes(path.read_bytes()[:-100])
@@ -210,7 +216,8 @@ def test_a_disk_that_fills_leaves_nothing_behind(twelve: TinyArchive, tmp_path: 
         (f"./{TOP}/S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
         (f"data/{TOP}/S1A_1/S1A_1_labels_metadata.json", ("S1A_1", "labels_metadata.json")),
         ("S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
-        (f"{TOP}/scene/S1A_1/S1A_1_VV.tif", ("scene/S1A_1", "VV.tif")),
+        (f"{TOP}/S1A/S1A_1/S1A_1_VV.tif", ("S1A/S1A_1", "VV.tif")),
+        (f"{TOP}/scene/S1A_1/S1A_1_VV.tif", None),
         (f"{TOP}/S1A_1/S1A_2_VV.tif", None),
         (f"{TOP}/S1A_1", None),
         (f"{TOP}/README", None),

@@ -141,6 +141,10 @@ def test_a_table_of_something_else_is_named(tmp_path: Path):
     path.write_bytes(b"no table")
     with pytest.raises(UserError, match=r"metadata.parquet cannot be read: "):
         read_tables([path])
+    columns = {"patch_id": ["S2A"], "s1_name": [None], "split": ["train"], "country": ["Austria"]}
+    pl.DataFrame(columns).write_parquet(path)
+    with pytest.raises(UserError, match=r"metadata.parquet: column s1_name is no text, or lacks some$"):
+        read_tables([path])
     pl.DataFrame({"patch_id": ["S2A"], "split": ["train"]}).write_parquet(path)
     with pytest.raises(UserError, match=r"metadata.parquet has no column s1_name: it has patch_id, split$"):
         read_tables([path])

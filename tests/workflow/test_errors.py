@@ -14,7 +14,7 @@ BEFORE = [
     ({**TINY, "probe": {}}, "earthprobe: config: top level: unknown key `probe`: did you mean `probes`?"),
     (
         {**TINY, "archive": {"name": "x", "kind": "bigearthnet-v1", "root": "nowhere"}},
-        "earthprobe: config: archive.root: nowhere is no folder: give the one that holds BigEarthNet-S1-v1.0",
+        "earthprobe: config: archive.root: nowhere does not exist: give the folder of BigEarthNet-S1-v1.0, or its tar file",  # noqa: E501,
     ),
     (
         {**TINY, "features": {"dofa": {**FEATURES, "weights": "dofa.pth"}}},

@@ -86,7 +86,7 @@ class Packed:
             here = pl.col("file").is_in(sorted(files)) & pl.col("folder").is_in(wanted.implode())
             table = pl.scan_parquet(path).filter(here).collect()
             stream = -1
-            if table["content"].null_count():
+            if table.select((pl.col("content").is_null() & pl.col("problem").is_null()).any()).item():
                 try:
                     stream = os.open(archive, os.O_RDONLY)  # for as long as the process lives
                 except OSError as error:
@@ -120,7 +120,7 @@ def open_source(paths: Sequence[Path], folders: Collection[str], files: Collecti
 
 
 def folders_of(paths: Sequence[Path], depth: int) -> list[str]:
-    """The folders of all patches, below the archive's own; each once, in no order.
+    """The folders of all patches, below the archive's own; each once.
 
     Args:
         paths: as for :func:`open_source`.
@@ -129,7 +129,7 @@ def folders_of(paths: Sequence[Path], depth: int) -> list[str]:
     if paths[0].is_dir():
         return _subfolders(str(paths[0]), depth)
     tables = [pl.scan_parquet(path).select("folder").unique() for path in paths]
-    found = pl.concat(tables).unique().collect()["folder"]
+    found = pl.concat(tables).unique().sort("folder").collect()["folder"]
     return found.filter(found.str.count_matches("/") == depth - 1).to_list()
 
 

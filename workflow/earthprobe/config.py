@@ -149,9 +149,10 @@ def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
     """
     top = S1_FOLDERS[archive["kind"]]
     roots = _roots(archive)
-    if archive["fetch"] and not (roots[0] / top).is_dir() and not any(roots[0].glob(f"{top}.t*")):
-        return [[roots[0] / S1_TARS[archive["kind"]]]]
-    if not roots[0].is_dir():
+    if archive["fetch"]:
+        if not roots[0].is_dir() or not ((roots[0] / top).is_dir() or _tars(roots[0], top)):
+            return [[roots[0] / S1_TARS[archive["kind"]]]]
+    elif not roots[0].is_dir():
         for path in roots:
             if not path.is_file():
                 raise UserError(f"config: archive.root: {path} does not exist")
@@ -161,8 +162,11 @@ def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
     (root,) = roots
     if (root / top).is_dir():
         return root / top
-    if found := [path for path in root.iterdir() if (tar_name(path) or "").startswith(f"{top}.")]:
-        return _archives(found)
+    if found := _archives(_tars(root, top)):
+        if len(found) > 1:
+            names = ", ".join(files[0].name for files in found)
+            raise UserError(f"config: archive.root: {root} holds {names}: name the one to read as archive.root")
+        return found
     for kind, other in S1_FOLDERS.items():
         if kind != "simulated" and other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
             raise UserError(f"config: archive.root: {root} holds {other}, which is {kind}, and no {top}")
@@ -173,21 +177,27 @@ def _roots(archive: Mapping[str, Any]) -> list[Path]:
     root = archive["root"]
     roots = [Path(path) for path in ([root] if isinstance(root, str) else root)]
     if archive["fetch"]:
-        if len(roots) > 1 or roots[0].is_file():
+        if not isinstance(root, str) or roots[0].is_file():
             raise UserError("config: archive.root: give the folder to fetch into")
     elif not roots[0].exists():
-        raise UserError(f"config: archive.root: {roots[0]} does not exist")
+        top = S1_FOLDERS[archive["kind"]]
+        raise UserError(f"config: archive.root: {roots[0]} does not exist: give the folder of {top}, or its tar file")
     if len(roots) > 1 and any(path.is_dir() for path in roots):
         raise UserError("config: archive.root: give one folder, or tar archives, but not both")
     return roots
 
 
+def _tars(root: Path, top: str) -> list[Path]:
+    return [path for path in root.iterdir() if (tar_name(path) or "").startswith(f"{top}.")]
+
+
 def _archives(files: Iterable[Path]) -> list[list[Path]]:
-    """Tar archives by their names, each with its parts in their order."""
+    """Tar archives by their names, each with its parts in their order, or without those if it is there whole."""
     archives: dict[tuple[Path, str], list[Path]] = {}
     for file in sorted(files, key=lambda file: (file.parent, len(file.name), file.name)):
         archives.setdefault((file.parent, str(tar_name(file))), []).append(file)
-    return list(archives.values())
+    whole = {key: [folder / name] for key in archives for folder, name in [key] if folder / name in archives[key]}
+    return list((archives | whole).values())
 
 
 def split_file(archive: Mapping[str, Any], split: str) -> Path:

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import IO
 
@@ -103,15 +103,16 @@ def _files_of_patches(
 def place_of(name: str, top: str) -> tuple[str, str] | None:
     """The patch's folder, and the file's name without the patch's; None for what is no file of a patch.
 
-    The name must be a relative path without ``..``, and the file's name begin with its folder's, as all files of
-    a patch do. The archive's top folder and what lies above it are cut off; an archive may begin with the patches.
+    The name must be a relative path without ``..``, and each name begin with that of the folder it is in, as those
+    of patches and of reBEN's scenes do. The archive's top folder and what lies above it are cut off; an archive may
+    begin with the patches.
     """
     parts = [part for part in name.split("/") if part != "."]
     if ".." in parts or "" in parts or not name.isascii() or "\0" in name:
         return None
     if top in parts:
         parts = parts[parts.index(top) + 1 :]
-    if len(parts) not in (2, 3) or not parts[-1].startswith(f"{parts[-2]}_"):
+    if len(parts) not in (2, 3) or not all(below.startswith(f"{above}_") for above, below in pairwise(parts)):
         return None
     return "/".join(parts[:-1]), parts[-1].removeprefix(f"{parts[-2]}_")
 

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -125,6 +126,9 @@ def read_tables(paths: Sequence[Path]) -> Splits:
     splits = Splits(depth=2)
     for path in paths:
         table = read_table(path, ("s1_name", "patch_id", "split", "country"))
+        for name in ("s1_name", "patch_id", "split"):
+            if table[name].dtype != pl.String or table[name].null_count():
+                raise UserError(f"{path}: column {name} is no text, or lacks some")
         for patch_id, s2_id, split, country in table.rows():
             if split not in REBEN_SPLITS:
                 raise UserError(f"{path}: {split!r} is no split: {', '.join(REBEN_SPLITS)} are")

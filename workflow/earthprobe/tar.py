@@ -202,6 +202,10 @@ def opened(files: Sequence[Path]) -> Iterator[TarReader]:
         except (isal_zlib.error, EOFError, OSError) as error:  # type: ignore[misc]  # isal's stub has no exception there
             if getattr(error, "errno", None):
                 raise  # not of the decoders: of the disk
+            if "too much memory" in str(error):
+                raise UserError(
+                    f"{where} was packed by zstd --long, which is not read: pack it anew without"
+                ) from error
             raise UserError(f"{where} is damaged: {str(error).splitlines()[0]}; fetch it again") from error
 
 

@@ -9,7 +9,7 @@ PLAIN = [part for part, files in TARS.items() if is_plain(files)]
 S1 = expand("<results>/members/{part}.parquet", part=TARS) if TARS else S1_FILES
 PIXELS = [TARS[part] if part in PLAIN else f"<results>/members/{part}.contents" for part in TARS]
 
-# What is still to be downloaded. Once it is there, no rule makes it, so that no change can ever delete it.
+# What is still to be downloaded. Once it is there, no rule makes it, so that no change of ours can ever delete it.
 FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
 SOURCES = [] if SIMULATED else [*split_lists(), *(file for files in TARS.values() for file in files)]
 TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
@@ -42,7 +42,7 @@ rule simulate:
 rule fetch_file:
     """A file of the published archive."""
     output:
-        FETCH_INTO / "{file}",
+        update(FETCH_INTO / "{file}"),
     log:
         "<logs>/fetch/{file}.log",
     benchmark:
