@@ -7,7 +7,7 @@ import pytest
 import yaml
 from earthprobe.config import resolve, s1_files, split_file, tables
 from earthprobe.errors import UserError
-from earthprobe.layout import S1_TARS
+from earthprobe.layout import S1_TARS, tar_name
 
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
 
@@ -189,6 +189,28 @@ def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, v1_sample: Path, 
     }
     with pytest.raises(UserError, match=message):
         resolve(DEMO | {"archive": archive, "label_sets": [19]}, SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("name", "archive"),
+    [
+        ("x.tar", "x.tar"),
+        ("x.tgz", "x.tgz"),
+        ("x.tar.zst", "x.tar.zst"),
+        ("x.tar.gzaa", "x.tar.gz"),
+        ("x.tar.gz.bd", "x.tar.gz"),
+        ("x.tar.part12", "x.tar"),
+        ("x.tar.zst.001", "x.tar.zst"),
+        ("x.tar.xz", None),
+        ("x.tar.lz", None),
+        ("x.tar.bz", None),
+        ("x.tar.bz2", None),
+        ("x.tar.gz.md5", None),
+        ("x.zip", None),
+    ],
+)
+def test_tar_archives_and_their_parts_are_known_by_name(name: str, archive: str | None):
+    assert tar_name(Path(name)) == archive
 
 
 def test_what_lies_beside_an_archive_is_no_part_of_it(tmp_path: Path):

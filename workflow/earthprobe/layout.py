@@ -25,7 +25,7 @@ SNOW_AND_CLOUDS = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 """The tables of reBEN's labels and splits, as published."""
 
 TAR = r"\.tar(?:\.gz|\.zst)?|\.tgz"
-PART = re.compile(rf"(.+(?:{TAR}))\.?(?:a[a-z]|part\d+|\d{{2,3}})")
+PART = re.compile(rf"(.+(?:{TAR}))\.?(?:[a-f][a-z](?<!bz)|part\d+|\d{{2,3}})")
 """How the parts of a tar archive are named that was cut by ``split``: x.tar.gzaa, x.tar.gz.ab, x.tar.part1."""
 
 
