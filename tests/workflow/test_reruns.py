@@ -4,7 +4,6 @@ import copy
 import os
 import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -86,24 +85,6 @@ def test_a_deleted_result(clone: Clone):
         # The table is there and newer: only the default target's own chain is asked for.
         assert clone.planned(str(path.relative_to(clone.folder)), config=TINY) == {"evaluate": 1}
     finally:
-        path.write_bytes(content)
-        os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-
-
-@pytest.fixture
-def module(clone: Clone) -> Iterator[Any]:
-    """Edits a module of the clone and puts it back."""
-    edited: dict[Path, tuple[bytes, os.stat_result]] = {}
-
-    def edit(name: str, text: str = "\n# edited\n") -> None:
-        path = clone.folder / f"workflow/earthprobe/{name}.py"
-        edited[path] = (path.read_bytes(), path.stat())
-        with path.open("a") as stream:
-            stream.write(text)
-        os.utime(path)
-
-    yield edit
-    for path, (content, stat) in edited.items():
         path.write_bytes(content)
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
 
