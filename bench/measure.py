@@ -71,38 +71,40 @@ def shard() -> Row:
     """From TIFFs to the Parquet file of a shard: ours, a loop over rasterio, and merely the bytes."""
     import rasterio
     from earthprobe import shard as module
+    from earthprobe.bands import bands_of
     from earthprobe.layout import S1_FOLDER
 
     root = archive()
     ids = pl.read_parquet(root / "shard.parquet", columns=["patch_id"])["patch_id"].to_list()
+    bands, schema = bands_of("s1"), module.schema_of("s1")
 
     def other() -> None:
         with pq.ParquetWriter(
             root / "other.parquet",
-            module.SCHEMA,
+            schema,
             compression="lz4",
             use_dictionary=False,
-            use_byte_stream_split=[f"{band}.list.element" for band in module.BANDS],
+            use_byte_stream_split=[f"{band}.list.element" for band in bands],
             write_statistics=["patch_id"],
         ) as writer:
             for start in range(0, len(ids), module.ROW_GROUP):
-                group, planes = ids[start : start + module.ROW_GROUP], {band: [] for band in module.BANDS}
+                group, planes = ids[start : start + module.ROW_GROUP], {band: [] for band in bands}
                 for patch_id in group:
                     for band, values in planes.items():
                         with rasterio.open(root / S1_FOLDER / patch_id / f"{patch_id}_{band}.tif") as image:
                             values.append(image.read(1).ravel())
                 columns = [
-                    pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(v)), type=module.PIXELS)
-                    for v in planes.values()
+                    pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(v)), type=schema.field(band).type)
+                    for band, v in planes.items()
                 ]
-                writer.write_table(pa.table([pa.array(group), *columns], schema=module.SCHEMA))
+                writer.write_table(pa.table([pa.array(group), *columns], schema=schema))
 
     def ours() -> None:
-        module.write_shard(root / "patches.parquet", [root / S1_FOLDER], 0, root / "ours.parquet")
+        module.write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "ours.parquet")
 
     def as_bytes() -> None:
         for patch_id in ids:
-            for band in module.BANDS:
+            for band in bands:
                 (root / S1_FOLDER / patch_id / f"{patch_id}_{band}.tif").read_bytes()
 
     (mine, _), (theirs, _) = side_by_side(ours, other, 5)
@@ -115,7 +117,7 @@ def _write_shard(root: Path) -> None:
     from earthprobe.layout import S1_FOLDER
     from earthprobe.shard import write_shard
 
-    write_shard(root / "patches.parquet", [root / S1_FOLDER], 0, root / "ours.parquet")
+    write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "ours.parquet")
 
 
 def shard_memory() -> Row:
@@ -167,8 +169,8 @@ def embed(precision: str, device: str) -> Row:
 
     def ours() -> None:
         embed_shard(
-            shard_file,
-            root / "statistics.json",
+            [shard_file],
+            [root / "statistics.json"],
             weights(),
             bands=["VV", "VH"],
             wavelengths=[3.75, 3.75],
@@ -255,7 +257,7 @@ def _feature_shards(rows: int) -> Path:
 def _merge_ours(root: Path) -> None:
     from earthprobe.merge import merge
 
-    merge(sorted(root.glob("0*.parquet")), root / "patches.parquet", root / "statistics.json", root / "ours.parquet")
+    merge(sorted(root.glob("0*.parquet")), root / "patches.parquet", [root / "statistics.json"], root / "ours.parquet")
 
 
 def _merge_polars(root: Path) -> None:

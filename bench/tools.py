@@ -97,7 +97,7 @@ def archive(patches: int = 1024) -> Path:
             output=root / "patches.parquet",
             mismatches=root / "mismatches.csv",
         )
-        write_shard(root / "patches.parquet", [root / S1_FOLDER], 0, root / "shard.parquet")
+        write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "shard.parquet")
         write_statistics(root / "patches.parquet", [root / "shard.parquet"], 0, root / "statistics.json")
     return root
 

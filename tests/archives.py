@@ -2,10 +2,12 @@
 
 import gzip
 import random
+import shutil
 import tarfile
 from pathlib import Path
 
 import pyarrow as pa
+from earthprobe.layout import FOLDERS, SPLITS
 
 
 def pack(folder: Path, target: Path, seed: int | None = 0, form: int = tarfile.GNU_FORMAT, top: str = "") -> Path:
@@ -32,3 +34,22 @@ def compress(plain: Path, target: Path) -> Path:
     else:
         target.write_bytes(content)
     return target
+
+
+def both_sensors(sample: Path, root: Path) -> dict[str, str]:
+    """Gathers the real v1 patches that have both sensors, with splits drawn anew: 4 train, 1 val and 1 test.
+
+    Returns:
+        The S1 patches' names, and of each its S2 patch.
+    """
+    lines = [line for split in SPLITS for line in (sample / f"bigearthnet-{split}.csv").read_text().splitlines()]
+    pairs = dict(sorted(tuple(reversed(line.split(","))) for line in lines))
+    s1, s2 = FOLDERS["s1"]["bigearthnet-v1"], FOLDERS["s2"]["bigearthnet-v1"]
+    found = {name: optical for name, optical in pairs.items() if (sample / s2 / optical).is_dir()}
+    for name, optical in found.items():
+        shutil.copytree(sample / s1 / name, root / s1 / name)
+        shutil.copytree(sample / s2 / optical, root / s2 / optical)
+    drawn = [f"{optical},{name}\n" for name, optical in found.items()]
+    for split, part in zip(SPLITS, (drawn[:-2], drawn[-2:-1], drawn[-1:]), strict=True):
+        (root / f"bigearthnet-{split}.csv").write_text("".join(part))
+    return found

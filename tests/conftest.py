@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from earthprobe.tiff import decode_band
+from earthprobe.bands import BANDS
+from earthprobe.tiff import Plane, decode_band
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -39,9 +40,10 @@ def v1_patches(v1_sample: Path) -> list[Path]:
 Pixels = npt.NDArray[np.float32]
 
 
-def read_band(path: Path) -> Pixels:
+def read_band(path: Path) -> Plane:
     """A band of a patch, from its file."""
-    return decode_band(path.read_bytes(), path.name)
+    band = BANDS[path.stem.rpartition("_")[2]]
+    return decode_band(path.read_bytes(), path.name, band.size, band.dtype)
 
 
 class TinyArchive:

@@ -5,7 +5,16 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from earthprobe.check import BANDS, PATCHES, Finding, band_findings, check, verdict
+from earthprobe.bands import bands_of
+from earthprobe.check import (
+    PATCHES,
+    PUBLISHED,
+    Finding,
+    backscatter_findings,
+    check,
+    reflectance_findings,
+    verdict,
+)
 from earthprobe.index import write_index
 from earthprobe.index_patches import index_patches, read_splits, read_tables
 from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, SPLITS
@@ -16,7 +25,8 @@ from earthprobe.shard_statistics import write_statistics
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs, read_band
 
 COUNTS = REPOSITORY / "resources/published_label_counts.csv"
-V1 = BANDS["bigearthnet-v1"]
+V1 = {band: PUBLISHED["bigearthnet-v1"][band] for band in bands_of("s1")}
+V1_OPTICAL = {band: PUBLISHED["bigearthnet-v1"][band] for band in bands_of("s2")}
 
 
 def checked(kind: str, s1: Path, lists: object, out: Path) -> dict[str, Finding]:
@@ -33,16 +43,16 @@ def checked(kind: str, s1: Path, lists: object, out: Path) -> dict[str, Finding]
     )
     labels = {"tables": tables} if tables else {"s1": [s1]}
     write_index(out / "patches.parquet", 1, out / "index.parquet", **labels)
-    write_shard(out / "patches.parquet", [s1], 0, out / "0.parquet")
+    write_shard(out / "patches.parquet", "s1", [s1], 0, out / "0.parquet")
     write_statistics(out / "patches.parquet", [out / "0.parquet"], 1, out / "statistics.json")
-    write_rejected(out / "index.parquet", out / "statistics.json", out / "rejected.csv")
+    write_rejected(out / "index.parquet", [out / "statistics.json"], out / "rejected.csv")
     findings = check(
         kind,
         False,
         patches=out / "patches.parquet",
         mismatches=out / "mismatches.csv",
         index=out / "index.parquet",
-        statistics=out / "statistics.json",
+        statistics=[out / "statistics.json"],
         rejected=out / "rejected.csv",
         label_counts=COUNTS,
         output=out / "check.csv",
@@ -111,11 +121,39 @@ def stats(vv: tuple[float, float], vh: tuple[float, float]) -> dict[str, dict[st
     ],
 )
 def test_bands_have_a_clear_verdict(found: dict[str, dict[str, float]], patches: int, word: str, advice: str):
-    findings = list(band_findings(found, V1, patches))
+    findings = list(backscatter_findings(found, V1, patches))
     assert [finding.what for finding in findings] == ["pixels of VV", "pixels of VH"]
     for finding in findings:
         assert finding.verdict == word
         assert advice in finding.advice
+
+
+def reflectance(change: float = 0.0) -> dict[str, dict[str, float]]:
+    return {band: {"mean": mean + change, "std": std} for band, (mean, std) in V1_OPTICAL.items()}
+
+
+@pytest.mark.parametrize(
+    ("found", "patches", "word", "advice"),
+    [
+        (reflectance(), 519_284, "as published", ""),
+        (reflectance(100), 519_284, "as published", ""),
+        (reflectance(1000), 519_284, "off", "subtract the offset of processing baseline 04.00"),
+        (reflectance(5000), 519_284, "off", "Other scenes, clouds, or another processing"),
+        (reflectance(1000), 129, "not judged", "129 patches are too few to tell"),
+    ],
+)
+def test_reflectances_have_a_clear_verdict(found: dict[str, dict[str, float]], patches: int, word: str, advice: str):
+    findings = list(reflectance_findings(found, V1_OPTICAL, patches))
+    assert [finding.what for finding in findings] == [f"pixels of {band}" for band in bands_of("s2")]
+    for finding in findings:
+        assert finding.verdict == word
+        assert advice in finding.advice
+
+
+def test_one_band_that_is_another_is_off_alone():
+    found = reflectance() | {"B02": reflectance()["B08"]}
+    words = {finding.what: finding.verdict for finding in reflectance_findings(found, V1_OPTICAL, 519_284)}
+    assert [what for what, word in words.items() if word == "off"] == ["pixels of B02"]
 
 
 def test_linear_values_are_seen_on_their_way(tiny: TinyArchive, tmp_path: Path):
@@ -188,15 +226,15 @@ def check_tables(
     pq.write_table(index.cast(with_metadata(index.schema, {"classes": classes})), out / "index.parquet")
     write_csv(out / "mismatches.csv", ("patch_id", "split", "problem"), [("x", "", "in no split")] * in_no_split)
     write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])
-    bands = {band: {"mean": mean, "std": std} for band, (mean, std) in BANDS["reben"].items()}
-    (out / "statistics.json").write_text(json.dumps({"all": bands, "patches": patches.height}))
+    bands = {band: {"mean": mean, "std": std} for band, (mean, std) in PUBLISHED["reben"].items()}
+    (out / "statistics.json").write_text(json.dumps({"sensor": "s1", "all": bands, "patches": patches.height}))
     return check(
         "reben",
         snow_and_clouds,
         patches=out / "patches.parquet",
         mismatches=out / "mismatches.csv",
         index=out / "index.parquet",
-        statistics=out / "statistics.json",
+        statistics=[out / "statistics.json"],
         rejected=out / "rejected.csv",
         label_counts=COUNTS,
         output=out / "check.csv",

@@ -51,8 +51,8 @@ def test_steps_run_by_themselves(twelve: TinyArchive, tmp_path: Path):
     arguments = ["index-patches", "--s1", str(twelve.s1_folder), "--shards", "1", "--archive", "tiny"]
     arguments += [option for split, path in splits.items() for option in (f"--{split}", str(path))]
     assert main([*arguments, "--output", str(patches), "--mismatches", str(tmp_path / "m.csv")]) == 0
-    arguments = ["shard", "--patches", str(patches), "--s1", str(twelve.s1_folder), "--shard", "0000"]
-    assert main([*arguments, "--output", str(shard)]) == 0
+    arguments = ["shard", "--patches", str(patches), "--sensor", "s1", "--source", str(twelve.s1_folder)]
+    assert main([*arguments, "--shard", "0000", "--output", str(shard)]) == 0
     assert shard.stat().st_size > 500_000
 
 

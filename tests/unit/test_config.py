@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 import yaml
-from earthprobe.config import resolve, s1_files, split_file, tables
+from earthprobe.config import patch_files, resolve, sensors_of, split_file, tables
 from earthprobe.errors import UserError
-from earthprobe.layout import S1_TARS, tar_name
+from earthprobe.layout import TARS, tar_name
 
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
 
@@ -67,7 +67,7 @@ BAD = [
     ("label_sets", [], r"label_sets: \[\] should be non-empty"),
     ("features", {}, "features: is empty"),
     ("features.dofa_base.model", "dofa", "features.dofa_base.model: 'dofa' is unknown: one of dofa_base"),
-    ("features.dofa_base.bands", ["VV", "B4"], "features.dofa_base.bands: 'B4' is unknown: one of VV, VH"),
+    ("features.dofa_base.bands", ["VV", "B4"], "features.dofa_base.bands: 'B4' is unknown: one of VV, VH, B01, B02"),
     ("features.dofa_base.bands", ["VV"], "wavelengths: 2 given for 1 bands"),
     ("features.dofa_base.wavelengths", [3.75], "wavelengths: 1 given for 2 bands"),
     ("features.dofa_base.weights", "DOFA_MEA", "'DOFA_MEA' is neither DOFA_MAE, nor random:<seed>, nor a file"),
@@ -150,15 +150,15 @@ def test_an_archive_is_found_unpacked_or_not(tmp_path: Path):
     for path in reversed(parts):
         path.touch()
     archive = kind("bigearthnet-v1", tmp_path)
-    assert s1_files(archive) == [parts]
+    assert patch_files(archive, "s1") == [parts]
     (tmp_path / "BigEarthNet-S1-v1.0").mkdir()
-    assert s1_files(archive) == tmp_path / "BigEarthNet-S1-v1.0"
+    assert patch_files(archive, "s1") == tmp_path / "BigEarthNet-S1-v1.0"
     numbered = [tmp_path / f"mine.tar.zst.part{number}" for number in (1, 2, 10)]
     for path in [*numbered, tmp_path / "other.tar"]:
         path.touch()
     named = kind("bigearthnet-v1", [str(path) for path in (numbered[2], tmp_path / "other.tar", *numbered[:2])])
-    assert s1_files(named) == [[tmp_path / "other.tar"], numbered]
-    assert s1_files(kind("bigearthnet-v1", tmp_path / "other.tar")) == [[tmp_path / "other.tar"]]
+    assert patch_files(named, "s1") == [[tmp_path / "other.tar"], numbered]
+    assert patch_files(kind("bigearthnet-v1", tmp_path / "other.tar"), "s1") == [[tmp_path / "other.tar"]]
 
 
 @pytest.mark.parametrize(
@@ -218,14 +218,70 @@ def test_what_lies_beside_an_archive_is_no_part_of_it(tmp_path: Path):
     for name in (f"{top}.tar.gz.md5", f"{top}.tar.xz", f"{top}.tar.gz.aria2"):
         (tmp_path / name).touch()
     fetched = kind("bigearthnet-v1", tmp_path) | {"fetch": True}
-    assert s1_files(fetched) == [[tmp_path / f"{top}.tar.gz"]]
+    assert patch_files(fetched, "s1") == [[tmp_path / f"{top}.tar.gz"]]
     whole = tmp_path / f"{top}.tar.gz"
     for path in (whole, whole.with_name(f"{whole.name}aa"), whole.with_name(f"{whole.name}ab")):
         path.touch()
-    assert s1_files(fetched) == s1_files(kind("bigearthnet-v1", tmp_path)) == [[whole]]
+    assert patch_files(fetched, "s1") == patch_files(kind("bigearthnet-v1", tmp_path), "s1") == [[whole]]
     (tmp_path / f"{top}.tar").touch()
     with pytest.raises(UserError, match=rf"holds {top}.tar, {top}.tar.gz: name the one to read as archive.root"):
-        s1_files(kind("bigearthnet-v1", tmp_path))
+        patch_files(kind("bigearthnet-v1", tmp_path), "s1")
+
+
+def optical(archive: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """A configuration with a feature set of both sensors."""
+    return DEMO | {"archive": archive, "features": {"both": FEATURES | {"bands": ["VV", "B02", "B8A"]} | more}}
+
+
+FEATURES = {"model": "dofa_base_patch16_224", "weights": "random:0"}
+
+
+def test_wavelengths_are_the_sensors_where_none_are_given(tmp_path: Path):
+    archive = kind("bigearthnet-v1", tmp_path) | {"fetch": True}
+    assert resolve(optical(archive), SCHEMA)["features"]["both"]["wavelengths"] == [3.75, 0.4927, 0.8647]
+    given = optical(archive, wavelengths=[5.405, 0.49, 0.865])
+    assert resolve(given, SCHEMA)["features"]["both"]["wavelengths"] == [5.405, 0.49, 0.865]
+
+
+def test_sensors_are_those_that_a_feature_set_sees():
+    features = {"a": {"bands": ["VV"]}, "b": {"bands": ["B02", "VH"]}, "c": {"bands": ["B12"]}}
+    assert sensors_of(features) == {"s1": ["a", "b"], "s2": ["b", "c"]}
+    assert sensors_of({"c": features["c"]}) == {"s2": ["c"]}
+
+
+def test_a_simulated_archive_has_no_reflectance():
+    with pytest.raises(UserError, match="features.both.bands: a simulated archive has Sentinel-1 only: take VV and VH"):
+        resolve(optical(DEMO["archive"]), SCHEMA)
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "stem"),
+    [
+        ("bigearthnet-v1", "BigEarthNet-v1.0", "BigEarthNet-S2-v1.0"),
+        ("bigearthnet-v1", "BigEarthNet-v1.0", "BigEarthNet-v1.0"),
+        ("reben", "BigEarthNet-S2", "BigEarthNet-S2"),
+    ],
+)
+def test_sentinel_2_lies_beside_sentinel_1(tmp_path: Path, name: str, folder: str, stem: str):
+    s1 = tmp_path / TARS["s1"][name]
+    s1.touch()
+    archive = kind(name, tmp_path)
+    published = TARS["s2"][name].partition(".")[0]
+    with pytest.raises(
+        UserError, match=f"holds neither the folder {folder} nor {published}.*.tar, .tar.gz or .tar.zst"
+    ):
+        patch_files(archive, "s2")
+    s2 = tmp_path / f"{stem}.tar.zst"
+    s2.touch()
+    assert patch_files(archive, "s2") == [[s2]]
+    named = kind(name, [str(s1), str(s2)])
+    assert patch_files(named, "s1") == [[s1]]
+    assert patch_files(named, "s2") == [[s2]]
+    with pytest.raises(UserError, match=f"no tar archive of {folder} among {s1}: add it"):
+        patch_files(kind(name, s1), "s2")
+    (tmp_path / folder).mkdir()
+    assert patch_files(archive, "s2") == tmp_path / folder
+    assert patch_files(archive, "s1") == [[s1]]
 
 
 def test_reben_has_19_classes_and_no_others():
@@ -248,18 +304,19 @@ def test_the_studies_differ_in_their_archive_alone(name: str, tmp_path: Path):
         "dofa_base": resolve(DEMO, SCHEMA)["features"]["dofa_base"] | {"weights": "DOFA_MAE"}
     }
     assert list(resolved["probes"]) == ["random_forest", "linear", "mlp"]
-    assert s1_files(resolved["archive"])[0][0].name == S1_TARS[name]
+    assert patch_files(resolved["archive"], "s1")[0][0].name == TARS["s1"][name]
 
 
 def test_what_is_fetched_need_not_be_there(tmp_path: Path):
     archive = kind("reben", tmp_path / "new") | {"fetch": True, "snow_and_clouds": False}
-    assert s1_files(archive) == [[tmp_path / "new/BigEarthNet-S1.tar.zst"]]
+    assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.zst"]]
+    assert patch_files(archive, "s2") == [[tmp_path / "new/BigEarthNet-S2.tar.zst"]]
     assert tables(archive) == [tmp_path / "new/metadata.parquet"]
     (tmp_path / "new").mkdir()
     (tmp_path / "new/BigEarthNet-S1.tar.gzaa").touch()
-    assert s1_files(archive) == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
+    assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
     with pytest.raises(UserError, match="give the folder to fetch into"):
-        s1_files(archive | {"root": [str(tmp_path)]})
+        patch_files(archive | {"root": [str(tmp_path)]}, "s1")
 
 
 def test_the_readme_is_made_from_the_schema():

@@ -8,17 +8,21 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+import rasterio
 import torch
 import torch.nn.functional as F  # noqa: N812
+from earthprobe.bands import BANDS, bands_of
 from earthprobe.dofa import DofaEncoder, build
 from earthprobe.embed import choose_device, choose_precision, embed_shard
 from earthprobe.embed_weights import load_model, store_weights
 from earthprobe.errors import UserError
 from earthprobe.files import read_metadata
-from earthprobe.shard import read_shard, write_shard
+from earthprobe.pixels import read_shards
+from earthprobe.shard import write_shard
 from earthprobe.shard_statistics import write_statistics
 
-from tests.conftest import V1_SAMPLE, Indexer, TinyArchive, read_band
+from tests.archives import both_sensors
+from tests.conftest import V1_SAMPLE, Indexer, TinyArchive, index_folder, read_band
 
 MEAN, STD = [-12.6, -19.3], [5.1, 5.5]
 
@@ -114,7 +118,7 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def run(archive: TinyArchive, patches_of: Indexer, weights: Path, out: Path, **options: object) -> Path:
     patches = patches_of(archive, shards=1)
-    write_shard(patches, [archive.s1_folder], 0, out / "shard.parquet")
+    write_shard(patches, "s1", [archive.s1_folder], 0, out / "shard.parquet")
     write_statistics(patches, [out / "shard.parquet"], 0.1, out / "statistics.json")
     settings: dict = {
         "bands": ["VV", "VH"],
@@ -124,7 +128,9 @@ def run(archive: TinyArchive, patches_of: Indexer, weights: Path, out: Path, **o
         "device": "cpu",
         "threads": 2,
     } | options
-    embed_shard(out / "shard.parquet", out / "statistics.json", weights, output=out / "features.parquet", **settings)
+    embed_shard(
+        [out / "shard.parquet"], [out / "statistics.json"], weights, output=out / "features.parquet", **settings
+    )
     return out / "features.parquet"
 
 
@@ -160,7 +166,7 @@ def test_contract(
     # The written vectors are those of the encoder.
     model, _ = load_model(weights)
     encoder = DofaEncoder(model, [3.75, 3.75], figures["mean"], figures["std"], 224, torch.float32)
-    ((_, batch),) = read_shard(tmp_path / "shard.parquet", ["VV", "VH"], 12)
+    ((_, batch),) = read_shards([tmp_path / "shard.parquet"], ["VV", "VH"], 12)
     with torch.inference_mode():
         want = encoder(torch.from_numpy(batch)).numpy()
     np.testing.assert_allclose(table["embedding"].to_numpy(), want, atol=1e-5)
@@ -180,6 +186,59 @@ def test_bands_are_taken_in_the_configured_order(
         want = encoder(torch.from_numpy(np.array(planes))).numpy()
     np.testing.assert_allclose(got["embedding"].to_numpy()[:3], want, atol=1e-4)
     assert figures["mean"] == [pytest.approx({"VV": -12, "VH": -19}[b], abs=0.5) for b in bands]
+
+
+@pytest.mark.parametrize("sensors", [["s2"], ["s1", "s2"]], ids="-".join)
+def test_both_sensors_go_through_the_same_model(v1_sample: Path, weights: Path, tmp_path: Path, sensors: list[str]):
+    """Against torchgeo's forward pass over pixels that rasterio read and torch resampled, normalised and resized."""
+    names = both_sensors(v1_sample, tmp_path)
+    splits = {split: tmp_path / f"bigearthnet-{split}.csv" for split in ("train", "val", "test")}
+    patches = index_folder(tmp_path / "BigEarthNet-S1-v1.0", splits, tmp_path, 1, "both")
+    folders = {"s1": "BigEarthNet-S1-v1.0", "s2": "BigEarthNet-v1.0"}
+    shards, statistics = ([tmp_path / f"{s}{end}" for s in sensors] for end in (".parquet", ".json"))
+    for sensor, shard, figures in zip(sensors, shards, statistics, strict=True):
+        write_shard(patches, sensor, [tmp_path / folders[sensor]], 0, shard)
+        write_statistics(patches, [shard], 0, figures)
+    bands = [band for sensor in sensors for band in bands_of(sensor)]
+    wavelengths = [BANDS[band].wavelength for band in bands]
+    out = tmp_path / "features.parquet"
+    embed_shard(
+        shards,
+        statistics,
+        weights,
+        bands=bands,
+        wavelengths=wavelengths,
+        image_size=224,
+        precision="float32",
+        device="cpu",
+        threads=2,
+        output=out,
+    )
+    train = [line.split(",")[1] for line in splits["train"].read_text().split()]
+    columns, expected = [], []
+    for band in bands:
+        folder = folders[BANDS[band].sensor]
+        read = {}
+        for patch_id in sorted(names):
+            name = patch_id if band.startswith("V") else names[patch_id]
+            with rasterio.open(tmp_path / folder / name / f"{name}_{band}.tif") as image:
+                read[patch_id] = torch.from_numpy(image.read(1).astype(np.float32))
+        of_train = torch.stack([read[patch_id] for patch_id in train])
+        expected.append((of_train.mean().item(), of_train.std(correction=0).item()))
+        planes = F.interpolate(torch.stack([*read.values()])[:, None], size=(120, 120), mode="bilinear")
+        columns.append((planes - expected[-1][0]) / expected[-1][1])
+    metadata = read_metadata(out)
+    assert metadata["bands"] == bands
+    np.testing.assert_allclose(metadata["normalization"]["mean"], [mean for mean, _ in expected], rtol=1e-4)
+    np.testing.assert_allclose(metadata["normalization"]["std"], [std for _, std in expected], rtol=1e-4)
+    model, _ = load_model(weights)
+    with torch.inference_mode():
+        resized = F.interpolate(torch.cat(columns, dim=1), size=(224, 224), mode="bilinear")
+        want = model.forward_features(resized, wavelengths)
+    table = pl.read_parquet(out)
+    assert table["patch_id"].to_list() == sorted(names)
+    np.testing.assert_allclose(table["embedding"].to_numpy(), want.numpy(), atol=1e-3)
+    assert want.std() > 0.1
 
 
 @pytest.mark.parametrize(

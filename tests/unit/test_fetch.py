@@ -15,7 +15,7 @@ from earthprobe import fetch as module
 from earthprobe.cli import main
 from earthprobe.errors import UserError
 from earthprobe.fetch import FILES, Published, fetch
-from earthprobe.layout import METADATA, S1_TARS, SNOW_AND_CLOUDS
+from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, TARS
 from torchgeo.datasets import BigEarthNet, BigEarthNetV2
 
 from tests.conftest import SHARED, needs
@@ -231,11 +231,11 @@ def test_files_are_those_of_torchgeo_and_of_the_samples():
     for split, entry in BigEarthNet.splits_metadata.items():
         assert FILES[entry["filename"]].md5 == entry["md5"]
         assert entry["url"].startswith(FILES[f"bigearthnet-{split}.csv"].url)
-    assert FILES[S1_TARS["bigearthnet-v1"]] == Published(
+    assert FILES[TARS["s1"]["bigearthnet-v1"]] == Published(
         BigEarthNet.metadata["s1"]["url"], BigEarthNet.metadata["s1"]["md5"]
     )
     assert FILES[METADATA].md5 == BigEarthNetV2.metadata_locs["metadata"]["files"]["metadata.parquet"]
-    assert S1_TARS["reben"] in FILES
+    assert TARS["s1"]["reben"] in FILES
     for name in (METADATA, SNOW_AND_CLOUDS):
         content = (needs(SHARED / "reben-metadata") / name).read_bytes()
         assert hashlib.md5(content, usedforsecurity=False).hexdigest() == FILES[name].md5

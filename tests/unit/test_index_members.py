@@ -19,8 +19,8 @@ from earthprobe.index_patches import Splits, index_patches, read_splits, read_ta
 from earthprobe.layout import SPLITS, is_plain
 from earthprobe.shard import write_shard
 
-from tests.archives import pack
-from tests.conftest import SHARED, TinyArchive, needs
+from tests.archives import both_sensors, pack
+from tests.conftest import SHARED, TinyArchive, index_folder, needs
 
 REBEN = SHARED / "reben-sample"
 TOP = "BigEarthNet-S1-v1.0"
@@ -49,7 +49,7 @@ def everything(s1: list[Path], splits: Splits, labels: Mapping[str, Any], out: P
     )
     write_index(out / "patches.parquet", 0, out / "index.parquet", **labels)
     for shard in range(SHARDS):
-        write_shard(out / "patches.parquet", s1, shard, out / f"{shard}.parquet")
+        write_shard(out / "patches.parquet", "s1", s1, shard, out / f"{shard}.parquet")
     return {path.name: path.read_bytes() for path in out.iterdir()}
 
 
@@ -57,6 +57,20 @@ def everything(s1: list[Path], splits: Splits, labels: Mapping[str, Any], out: P
 def v1(v1_sample: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     s1 = [v1_sample / TOP]
     return everything(s1, v1_splits(v1_sample), {"s1": s1}, tmp_path_factory.mktemp("v1"))
+
+
+@pytest.mark.parametrize("name", ["a.tar", "a.tar.gz", "a.tar.zst"])
+def test_reflectance_is_the_same_packed(v1_sample: Path, tmp_path: Path, name: str):
+    """Its labels files lie beside it, too, and nobody needs them."""
+    names = both_sensors(v1_sample, tmp_path)
+    files = {split: tmp_path / f"bigearthnet-{split}.csv" for split in SPLITS}
+    patches = index_folder(tmp_path / TOP, files, tmp_path, 1, "both")
+    folder = tmp_path / "BigEarthNet-v1.0"
+    packed = listed(pack(folder, tmp_path / name), folder.name)
+    for source, out in ((folder, "a.parquet"), (packed, "b.parquet")):
+        write_shard(patches, "s2", [source], 0, tmp_path / out)
+    assert (tmp_path / "a.parquet").read_bytes() == (tmp_path / "b.parquet").read_bytes()
+    assert pl.read_parquet(tmp_path / "b.parquet").height == len(names) == 6
 
 
 def v1_splits(root: Path) -> Splits:
@@ -156,7 +170,7 @@ def test_hostile_members_touch_nothing_and_reject_their_patches(
     splits = read_splits(twelve.split_files())
     options = {"shards": 1, "archive": "x", "simulated": False, "mismatches": tmp_path / "mismatches.csv"}
     index_patches([members], splits, output=tmp_path / "patches.parquet", **options)
-    write_shard(tmp_path / "patches.parquet", [members], 0, tmp_path / "0.parquet")
+    write_shard(tmp_path / "patches.parquet", "s1", [members], 0, tmp_path / "0.parquet")
     rejected = {patch_id: reason for patch_id, _, reason in read_metadata(tmp_path / "0.parquet")["rejected"]}
     assert rejected == {
         bad[0]: f"{bad[0]}_VV.tif is a symbolic link in the archive",

@@ -32,7 +32,7 @@ def run(
     shards = [write(folder / f"{n}.parquet", part) for n, part in enumerate(parts)]
     pl.DataFrame({"patch_id": sorted(IDS if ids is None else ids)}).write_parquet(folder / "patches.parquet")
     (folder / "statistics.json").write_text(json.dumps({"rejected": [[p, "train", "x"] for p in rejected]}))
-    merge(shards, folder / "patches.parquet", folder / "statistics.json", folder / "merged.parquet")
+    merge(shards, folder / "patches.parquet", [folder / "statistics.json"], folder / "merged.parquet")
     return pl.read_parquet(folder / "merged.parquet")
 
 
@@ -73,14 +73,14 @@ def test_shards_made_differently_are_an_error(tmp_path: Path):
     a = write(tmp_path / "a.parquet", IDS[:5])
     b = write(tmp_path / "b.parquet", IDS[5:9], METADATA | {"precision": "bfloat16"})
     with pytest.raises(UserError, match=r"b.parquet and .*a.parquet differ in precision \('bfloat16', 'float32'\)"):
-        merge([a, b], a, a, tmp_path / "merged.parquet")
+        merge([a, b], a, [a], tmp_path / "merged.parquet")
 
 
 def test_a_truncated_shard_is_an_error(tmp_path: Path):
     a = write(tmp_path / "a.parquet", IDS[:50])
     a.write_bytes(a.read_bytes()[:-40])
     with pytest.raises(UserError, match=r"a.parquet cannot be read .*delete it and run again"):
-        merge([a], a, a, tmp_path / "merged.parquet")
+        merge([a], a, [a], tmp_path / "merged.parquet")
 
 
 def test_more_shards_than_a_process_may_open_by_default(tmp_path: Path):
@@ -99,4 +99,6 @@ def test_an_output_that_cannot_be_written_is_not_blamed_on_a_shard(tmp_path: Pat
     (tmp_path / "statistics.json").write_text(json.dumps({"rejected": []}))
     (tmp_path / "results").touch()
     with pytest.raises(OSError, match="results"):
-        merge([shard], tmp_path / "patches.parquet", tmp_path / "statistics.json", tmp_path / "results/merged.parquet")
+        merge(
+            [shard], tmp_path / "patches.parquet", [tmp_path / "statistics.json"], tmp_path / "results/merged.parquet"
+        )

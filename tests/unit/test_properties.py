@@ -95,6 +95,30 @@ def test_a_file_that_is_cut_anywhere_is_a_reason_or_whole(form: str, share: floa
         np.testing.assert_array_equal(pixels, PIXELS)
 
 
+REFLECTANCE = np.random.default_rng(0).integers(0, 10_000, (60, 60), dtype=np.uint16)
+OPTICAL = {"as published": {}, "deflate": {"compression": "zlib"}, "big-endian": {"byteorder": ">"}}
+
+
+@relaxed
+@given(form=st.sampled_from(sorted(OPTICAL)), data=st.data())
+def test_a_changed_header_of_reflectance_is_a_reason_or_what_gdal_reads_too(form: str, data: st.DataObject):
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, REFLECTANCE, **OPTICAL[form])
+    content = bytearray(stream.getvalue())
+    places = [*range(min(600, len(content))), *range(max(0, len(content) - 300), len(content))]
+    for place in data.draw(st.lists(st.sampled_from(places), min_size=1, max_size=3)):
+        content[place] = data.draw(st.integers(0, 255))
+    pixels, reason = attempt(decode_band, bytes(content), "x_B05.tif", 60, "uint16")
+    if pixels is None:
+        assert reason.startswith("x_B05.tif ")
+        return
+    assert (pixels.shape, pixels.dtype) == ((60, 60), np.uint16)
+    if not np.array_equal(pixels, REFLECTANCE):
+        theirs = by_rasterio(bytes(content))
+        if theirs is not None and theirs.dtype == np.uint16:
+            np.testing.assert_array_equal(pixels, theirs)
+
+
 names = st.one_of(st.sampled_from(CLASSES_43), st.text(max_size=20), st.none(), st.integers())
 values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),

@@ -17,7 +17,7 @@ def run(archive: TinyArchive, patches_of: Indexer, out: Path, shards: int = 1, m
     patches = patches_of(archive, shards=shards)
     paths = [out / f"{shards}-{n}.parquet" for n in range(shards)]
     for number, path in enumerate(paths):
-        write_shard(patches, [archive.s1_folder], number, path)
+        write_shard(patches, "s1", [archive.s1_folder], number, path)
     write_statistics(patches, paths, max_rejected, out / "statistics.json")
     return json.loads((out / "statistics.json").read_text())
 
@@ -44,7 +44,7 @@ def test_rejected_patches_of_index_and_shard_are_listed(twelve: TinyArchive, pat
     assert result["rejected"] == [[b, "train", f"{b}_VV.tif is missing"]]
     index = tmp_path / "index.parquet"
     write_index(tmp_path / "patches.parquet", 0.1, index, s1=[twelve.s1_folder])
-    write_rejected(index, tmp_path / "statistics.json", tmp_path / "rejected.csv")
+    write_rejected(index, [tmp_path / "statistics.json"], tmp_path / "rejected.csv")
     with (tmp_path / "rejected.csv").open() as stream:
         rows = list(csv.reader(stream))
     assert rows == [

@@ -7,10 +7,11 @@ import numpy as np
 import pytest
 import rasterio
 import tifffile
+from earthprobe.bands import BANDS
 from earthprobe.tiff import plain_start
 from torchgeo.datasets import BigEarthNet
 
-from tests.conftest import read_band
+from tests.conftest import SHARED, needs, read_band
 
 SPECKLE = np.random.default_rng(0).normal(-12, 5, (120, 120)).astype(np.float32)
 SMOOTH = np.linspace(-20, -5, 14400, dtype=np.float32).reshape(120, 120)
@@ -22,6 +23,42 @@ def test_every_real_band_equals_rasterios_float32(v1_patches: list[Path]):
             path = folder / f"{folder.name}_{band}.tif"
             with rasterio.open(path) as image:
                 np.testing.assert_array_equal(read_band(path), image.read(1))
+
+
+def test_every_real_reflectance_equals_rasterios_and_is_plain():
+    patches = [*needs(SHARED / "bigearthnet-v1-sample/BigEarthNet-v1.0").iterdir()]
+    patches += needs(SHARED / "reben-sample/BigEarthNet-S2").glob("*/*")
+    files = [path for patch in patches for path in patch.glob("*.tif")]
+    assert len(files) == 16 * 12
+    for path in files:
+        band = BANDS[path.stem.rpartition("_")[2]]
+        assert plain_start(path.read_bytes(), band.size, band.dtype) is not None
+        pixels = read_band(path)
+        assert pixels.dtype == np.uint16
+        with rasterio.open(path) as image:
+            np.testing.assert_array_equal(pixels, image.read(1))
+
+
+@pytest.mark.parametrize("options", [{}, {"compression": "zlib"}, {"byteorder": ">"}, {"tile": (16, 16)}], ids=str)
+def test_reflectance_of_any_encoding_is_read(tmp_path: Path, options: dict[str, Any]):
+    pixels = np.random.default_rng(0).integers(0, 2**16, (60, 60), dtype=np.uint16)
+    tifffile.imwrite(tmp_path / "x_B05.tif", pixels, **options)
+    np.testing.assert_array_equal(read_band(tmp_path / "x_B05.tif"), pixels)
+
+
+@pytest.mark.parametrize(
+    ("shape", "dtype", "reason"),
+    [
+        ((120, 120), "uint16", r"has shape \(120, 120\), not \(60, 60\)"),
+        ((60, 60), "float32", "holds float32, not uint16"),
+        ((60, 60), "int16", "holds int16, not uint16"),
+        ((60, 60), "uint8", "holds uint8, not uint16"),
+    ],
+)
+def test_another_kind_of_reflectance_is_a_reason(tmp_path: Path, shape: tuple[int, int], dtype: str, reason: str):
+    tifffile.imwrite(tmp_path / "x_B05.tif", np.ones(shape, dtype))
+    with pytest.raises(ValueError, match=f"^x_B05.tif {reason}$"):
+        read_band(tmp_path / "x_B05.tif")
 
 
 def test_torchgeos_reader_loses_the_decimals(v1_sample: Path):

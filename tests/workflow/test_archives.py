@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
+from earthprobe.bands import BANDS, bands_of
+from earthprobe.files import read_metadata
 
-from tests.archives import pack
+from tests.archives import both_sensors, pack
 from tests.clone import TINY, Clone
 from tests.conftest import SHARED, needs
 from tests.server import serving
@@ -147,6 +149,57 @@ def test_packed_patches_become_shards_and_nothing_runs_for_nothing(
         "shard_statistics": 1,
         "rejected": 1,
     }
+
+
+def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sample: Path, tmp_path: Path):
+    """Real patches of both sensors, one unpacked and one not; alone and together through the same model."""
+    names = both_sensors(v1_sample, tmp_path)
+    pack(tmp_path / "BigEarthNet-v1.0", tmp_path / "BigEarthNet-S2-v1.0.tar.gz")
+    shutil.rmtree(tmp_path / "BigEarthNet-v1.0")
+    model = {"model": "dofa_base_patch16_224", "weights": "random:0", "precision": "float32"}
+    config: dict[str, Any] = {
+        "archive": {"name": "both", "kind": "bigearthnet-v1", "root": str(tmp_path), "shards": 2},
+        "label_sets": [19],
+        "features": {"s1": model | {"bands": list(bands_of("s1"))}},
+        "probes": {"linear": {"kind": "linear", "strengths": [0.1], "max_iterations": 20}},
+    }
+    targets = ("tables", "check")  # without figures, of which UMAP's would take most of the time
+    clone.run(*targets, config=config)
+    s2 = list(bands_of("s2"))
+    config["features"] |= {"s2": model | {"bands": s2}, "s1_s2": model | {"bands": ["VV", "VH", *s2]}}
+    jobs = clone.planned(config=config)
+    figures = {name: jobs.pop(name) for name in list(jobs) if name.split("_")[0] in ("figure", "umap", "explore")}
+    assert figures["figure_gallery"] == 3
+    assert jobs == {
+        "index_members_compressed": 1,
+        "shard": 2,
+        "shard_statistics": 1,
+        "rejected": 1,
+        "check": 1,
+        "embed_weights": 2,
+        "embed": 4,
+        "merge": 2,
+        "train_linear": 2,
+        "evaluate": 2,
+        "table": 1,
+        "config": 1,
+    }
+    clone.run(*targets, config=config)
+    assert clone.planned(*targets, config=config) == {"tables": 1}
+    results = clone.results("both")
+    for features, bands in (("s1", ["VV", "VH"]), ("s2", s2), ("s1_s2", ["VV", "VH", *s2])):
+        table = pl.read_parquet(results / f"features/{features}.parquet")
+        assert table["patch_id"].to_list() == sorted(names)
+        assert np.isfinite(table["embedding"].to_numpy()).all()
+        metadata = read_metadata(results / f"features/{features}.parquet")
+        assert metadata["bands"] == bands
+        assert len(metadata["normalization"]["mean"]) == len(metadata["wavelengths"]) == len(bands)
+    with (results / "tables/classification_19.csv").open() as stream:
+        rows = [row for row in csv.DictReader(stream) if row["source"] == "this run"]
+    assert [row["features"] for row in rows] == ["s1", "s2", "s1_s2"]
+    page = (results / "check.html").read_text()
+    assert all(f"pixels of {band}" in page for band in BANDS)
+    assert (results / "rejected.csv").read_text().count("\n") == 1
 
 
 def test_a_packed_archive_that_is_damaged_is_one_line(clone: Clone, tmp_path: Path):

@@ -4,13 +4,14 @@ import csv
 import json
 import logging
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import polars as pl
 
+from earthprobe.bands import BANDS
 from earthprobe.files import read_metadata, write_csv, write_text
 from earthprobe.layout import SPLITS
 
@@ -26,17 +27,52 @@ PATCHES = {
 IN_NO_SPLIT = {("bigearthnet-v1", False): 590_326 - 519_284, ("reben", False): 69_450, ("reben", True): 0}
 """Patches that are published, but by design in no split: snow, clouds, shadow, or without a class of 19."""
 
-BANDS = {
-    "bigearthnet-v1": {"VV": (-12.62, 5.12), "VH": (-19.29, 5.46)},
-    "reben": {"VV": (-12.548, 5.257), "VH": (-20.192, 5.912)},
+PUBLISHED = {
+    "bigearthnet-v1": {
+        "VV": (-12.62, 5.12),
+        "VH": (-19.29, 5.46),
+        "B01": (340.8, 554.8),
+        "B02": (429.9, 572.4),
+        "B03": (614.2, 582.9),
+        "B04": (590.2, 675.9),
+        "B05": (950.7, 729.9),
+        "B06": (1792.5, 1096.0),
+        "B07": (2075.5, 1273.5),
+        "B08": (2218.9, 1365.5),
+        "B8A": (2266.5, 1356.1),
+        "B09": (2246.1, 1302.3),
+        "B11": (1594.4, 1079.2),
+        "B12": (1009.3, 818.9),
+    },
+    "reben": {
+        "VV": (-12.548, 5.257),
+        "VH": (-20.192, 5.912),
+        "B01": (361.1, 575.1),
+        "B02": (438.4, 607.0),
+        "B03": (614.1, 603.3),
+        "B04": (588.4, 684.6),
+        "B05": (942.8, 738.4),
+        "B06": (1769.9, 1100.5),
+        "B07": (2049.6, 1275.8),
+        "B08": (2193.3, 1369.4),
+        "B8A": (2235.6, 1356.5),
+        "B09": (2241.5, 1316.4),
+        "B11": (1568.2, 1070.2),
+        "B12": (997.7, 813.5),
+    },
 }
-"""Mean and deviation in dB: of v1 by bigearthnet_common, of reBEN by Copernicus-Bench (a twentieth of the patches)."""
+"""Mean and deviation in dB or reflectance times 10,000: of v1 by bigearthnet_common, of reBEN's radar by
+Copernicus-Bench (a twentieth of the patches) and of its reflectance by ConfigILM (train split, not resampled)."""
 
 FEW = 1000
 """Patches below which band statistics say little: a few scenes decide them."""
 
 NEAR = 1.0
 """dB between our statistics and the published ones that a choice of scenes explains."""
+NEAR_SHARE = 0.25
+"""The same of reflectance, as a share of the published deviation."""
+OFFSET = (800, 1200)
+"""What brightens every band is the offset of 1,000 that Copernicus has added since processing baseline 04.00."""
 
 AS_PUBLISHED, WITHIN, FEWER, OFF, NOT_JUDGED = "as published", "within", "fewer", "off", "not judged"
 
@@ -58,7 +94,7 @@ def check(
     patches: Path,
     mismatches: Path,
     index: Path,
-    statistics: Path,
+    statistics: Sequence[Path],
     rejected: Path,
     label_counts: Path,
     output: Path,
@@ -72,7 +108,7 @@ def check(
         patches: ``patches.parquet``.
         mismatches: ``split_mismatches.csv``.
         index: ``index.parquet``.
-        statistics: ``band_statistics.json``.
+        statistics: ``band_statistics.json`` of each sensor.
         rejected: ``rejected.csv``.
         label_counts: CSV of published label counts: kind, split, label_set, class, patches.
         output: CSV with the columns of :class:`Finding`.
@@ -83,14 +119,19 @@ def check(
     """
     published = "bigearthnet-v1" if kind == "simulated" else kind
     table = pl.read_parquet(patches, columns=["split"])
-    figures = json.loads(statistics.read_text(encoding="utf-8"))
     expected = PATCHES.get((kind, snow_and_clouds))
     findings = list(_patches(Counter(table["split"]), expected))
     findings += _mismatches(
         Counter(row["problem"] for row in _rows(mismatches)), IN_NO_SPLIT.get((kind, snow_and_clouds))
     )
     findings += _rejected(Counter(row["step"] for row in _rows(rejected)))
-    findings += band_findings(figures["all"], BANDS[published], figures["patches"])
+    for path in statistics:
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        expected_here = {
+            b: figure for b, figure in PUBLISHED[published].items() if BANDS[b].sensor == figures["sensor"]
+        }
+        judge = backscatter_findings if figures["sensor"] == "s1" else reflectance_findings
+        findings += judge(figures["all"], expected_here, figures["patches"])
     labels = pl.read_parquet(index)
     whole = expected is not None and sum(expected.values()) == labels.height
     # Of patches with snow and clouds no counts are published apart.
@@ -159,10 +200,10 @@ def _rejected(found: Mapping[str, int]) -> Iterator[Finding]:
         yield Finding(what, f"{count:,}", "0", OFF if count else AS_PUBLISHED, advice)
 
 
-def band_findings(
+def backscatter_findings(
     found: Mapping[str, Mapping[str, float]], expected: Mapping[str, tuple[float, float]], patches: int
 ) -> Iterator[Finding]:
-    """What the pixels of each band say of themselves.
+    """What the pixels of each Sentinel-1 band say of themselves.
 
     Args:
         found: band -> its ``mean`` and ``std``.
@@ -188,6 +229,37 @@ def band_findings(
             word, advice = AS_PUBLISHED, ""
         shown = f"{here['mean']:.2f} ± {here['std']:.2f} dB"
         yield Finding(f"pixels of {band}", shown, f"{mean:.2f} ± {std:.2f} dB", word, advice)
+
+
+def reflectance_findings(
+    found: Mapping[str, Mapping[str, float]], expected: Mapping[str, tuple[float, float]], patches: int
+) -> Iterator[Finding]:
+    """What the pixels of each Sentinel-2 band say of themselves.
+
+    Args:
+        found: band -> its ``mean`` and ``std``.
+        expected: band -> its published mean and deviation, reflectance times 10,000.
+        patches: how many the figures stand for.
+    """
+    brighter = sorted(found[band]["mean"] - mean for band, (mean, _) in expected.items())
+    offset = OFFSET[0] < brighter[len(brighter) // 2] < OFFSET[1] and brighter[0] > NEAR_SHARE * OFFSET[0]
+    for band, (mean, std) in expected.items():
+        here = found[band]
+        far = max(abs(here["mean"] - mean), abs(here["std"] - std)) > NEAR_SHARE * std
+        if offset and patches >= FEW:
+            word, advice = (
+                OFF,
+                "Every band is about 1,000 too bright: subtract the offset of processing baseline 04.00.",
+            )
+        elif far and patches < FEW:
+            word, advice = NOT_JUDGED, f"{patches:,} patches are too few to tell."
+        elif far:
+            word, advice = OFF, "Other scenes, clouds, or another processing."
+        else:
+            word, advice = AS_PUBLISHED, ""
+        yield Finding(
+            f"pixels of {band}", f"{here['mean']:.0f} ± {here['std']:.0f}", f"{mean:.0f} ± {std:.0f}", word, advice
+        )
 
 
 def _labels(table: pl.DataFrame, index: Path, expected: list[dict[str, str]], whole: bool) -> Iterator[Finding]:

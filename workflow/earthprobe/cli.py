@@ -14,7 +14,7 @@ from pathlib import Path
 from earthprobe import __version__
 from earthprobe.config import WEIGHTS_ENUM
 from earthprobe.errors import UserError
-from earthprobe.layout import S1_FOLDERS, SPLITS
+from earthprobe.layout import FOLDERS, SPLITS
 
 # Each branch of _run imports its own step: torch and torchgeo take seconds, which no other step should wait for.
 
@@ -157,8 +157,10 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--max-rejected", type=float, required=True)
     p.add_argument("--output", type=Path, required=True)
 
-    p = step("shard", "gather the pixels of one shard", s1)
+    p = step("shard", "gather the pixels of one shard")
     p.add_argument("--patches", type=Path, required=True)
+    p.add_argument("--sensor", choices=["s1", "s2"], required=True)
+    p.add_argument("--source", type=Path, nargs="+", required=True, help="its folder, or what index-members wrote")
     p.add_argument("--shard", type=int, required=True)
     p.add_argument("--output", type=Path, required=True)
 
@@ -170,14 +172,15 @@ def _parser() -> argparse.ArgumentParser:
 
     p = step("rejected", "list every patch that was left out, and why")
     p.add_argument("--index", type=Path, required=True)
-    p.add_argument("--statistics", type=Path, required=True)
+    p.add_argument("--statistics", type=Path, nargs="+", required=True, help="of each sensor")
     p.add_argument("--output", type=Path, required=True)
 
     p = step("check", "compare an archive with the published one")
-    p.add_argument("--kind", required=True, choices=sorted(S1_FOLDERS))
+    p.add_argument("--kind", required=True, choices=sorted(FOLDERS["s1"]))
     p.add_argument("--snow-and-clouds", action="store_true")
-    for name in ("patches", "mismatches", "index", "statistics", "rejected", "label-counts"):
+    for name in ("patches", "mismatches", "index", "rejected", "label-counts"):
         p.add_argument(f"--{name}", type=Path, required=True)
+    p.add_argument("--statistics", type=Path, nargs="+", required=True, help="of each sensor")
     p.add_argument("--csv", type=Path, required=True)
     p.add_argument("--html", type=Path, required=True)
 
@@ -187,8 +190,8 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--output", type=Path, required=True)
 
     p = step("embed", "embed the patches of one shard")
-    p.add_argument("--shard", type=Path, required=True)
-    p.add_argument("--statistics", type=Path, required=True)
+    p.add_argument("--shard", type=Path, nargs="+", required=True, help="a file a sensor")
+    p.add_argument("--statistics", type=Path, nargs="+", required=True, help="of the same sensors")
     p.add_argument("--weights", type=Path, required=True)
     p.add_argument("--bands", nargs="+", required=True)
     p.add_argument("--wavelengths", type=float, nargs="+", required=True)
@@ -201,7 +204,7 @@ def _parser() -> argparse.ArgumentParser:
     p = step("merge", "merge the embeddings of all shards")
     p.add_argument("--shards", type=Path, nargs="+", required=True)
     p.add_argument("--patches", type=Path, required=True)
-    p.add_argument("--statistics", type=Path, required=True)
+    p.add_argument("--statistics", type=Path, nargs="+", required=True, help="of each sensor")
     p.add_argument("--output", type=Path, required=True)
 
     p = step("train", "fit a probe and score val and test")
@@ -330,9 +333,7 @@ def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
         case "shard":
             from earthprobe.shard import write_shard
 
-            if not o.s1:
-                raise UserError("give --s1")
-            write_shard(o.patches, o.s1, o.shard, o.output)
+            write_shard(o.patches, o.sensor, o.source, o.shard, o.output)
         case "shard-statistics":
             from earthprobe.shard_statistics import write_statistics
 

@@ -15,8 +15,9 @@ import yaml
 from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
+from earthprobe.bands import BANDS
 from earthprobe.errors import UserError
-from earthprobe.layout import METADATA, PUBLISHED_WEIGHTS, S1_FOLDERS, S1_TARS, SNOW_AND_CLOUDS, SPLITS, tar_name
+from earthprobe.layout import FOLDERS, METADATA, PUBLISHED_WEIGHTS, SNOW_AND_CLOUDS, SPLITS, TARS, tar_name
 
 WEIGHTS_ENUM = {"dofa_base_patch16_224": PUBLISHED_WEIGHTS, "dofa_large_patch16_224": PUBLISHED_WEIGHTS}
 
@@ -35,7 +36,8 @@ def resolve(config: Mapping[str, Any], schema_file: Path) -> dict[str, Any]:
     """
     schema = yaml.safe_load(schema_file.read_text(encoding="utf-8"))
     resolved: dict[str, Any] = _complete(config, schema, schema["$defs"], ())
-    _check_archive(resolved["archive"])
+    resolved["features"] = {name: _with_wavelengths(features) for name, features in resolved["features"].items()}
+    _check_archive(resolved["archive"], resolved["features"])
     if resolved["archive"]["kind"] == "reben":
         if "label_sets" not in config:
             resolved["label_sets"] = [19]
@@ -127,10 +129,26 @@ def _explain(error: ValidationError) -> str:
             return str(error.message)
 
 
-def _check_archive(archive: Mapping[str, Any]) -> None:
+def sensors_of(features: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
+    """Which feature sets see which sensor: sensor -> their names, ``s1`` first; without those that none sees."""
+    sensors: dict[str, list[str]] = {"s1": [], "s2": []}
+    for name, feature_set in features.items():
+        for sensor in {BANDS[band].sensor for band in feature_set["bands"]}:
+            sensors[sensor].append(name)
+    return {sensor: names for sensor, names in sensors.items() if names}
+
+
+def _check_archive(archive: Mapping[str, Any], features: Mapping[str, Mapping[str, Any]]) -> None:
+    optical = sensors_of(features).get("s2")
     if archive["kind"] == "simulated":
+        if optical:
+            raise UserError(
+                f"config: features.{optical[0]}.bands: a simulated archive has Sentinel-1 only: take VV and VH"
+            )
         return
-    s1_files(archive)
+    patch_files(archive, "s1")
+    if optical:
+        patch_files(archive, "s2")
     if archive["kind"] == "reben":
         tables(archive)
     else:
@@ -138,39 +156,46 @@ def _check_archive(archive: Mapping[str, Any]) -> None:
             split_file(archive, split)
 
 
-def s1_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
-    """Where the Sentinel-1 patches are: in a folder, or in tar archives, each with its parts in their order.
+def patch_files(archive: Mapping[str, Any], sensor: str) -> Path | list[list[Path]]:
+    """Where a sensor's patches are: in a folder, or in tar archives, each with its parts in their order.
 
     Args:
         archive: ``archive`` of the configuration.
+        sensor: ``s1`` or ``s2``.
 
     Raises:
         UserError: they are nowhere.
     """
-    top = S1_FOLDERS[archive["kind"]]
+    kind = archive["kind"]
+    top, published = FOLDERS[sensor][kind], TARS[sensor][kind]
     roots = _roots(archive)
     if archive["fetch"]:
-        if not roots[0].is_dir() or not ((roots[0] / top).is_dir() or _tars(roots[0], top)):
-            return [[roots[0] / S1_TARS[archive["kind"]]]]
+        if not roots[0].is_dir() or not ((roots[0] / top).is_dir() or _tars(roots[0], kind, sensor)):
+            return [[roots[0] / published]]
     elif not roots[0].is_dir():
         for path in roots:
             if not path.is_file():
                 raise UserError(f"config: archive.root: {path} does not exist")
             if tar_name(path) is None:
                 raise UserError(f"config: archive.root: {path} is neither a folder nor a .tar, .tar.gz or .tar.zst")
-        return _archives(roots)
+        optical = [path for path in roots if _is_tar_of(path, kind, "s2")]
+        chosen = optical if sensor == "s2" else [path for path in roots if path not in optical]
+        if not chosen:
+            raise UserError(f"config: archive.root: no tar archive of {top} among {', '.join(map(str, roots))}: add it")
+        return _archives(chosen)
     (root,) = roots
     if (root / top).is_dir():
         return root / top
-    if found := _archives(_tars(root, top)):
+    if found := _archives(_tars(root, kind, sensor)):
         if len(found) > 1:
             names = ", ".join(files[0].name for files in found)
             raise UserError(f"config: archive.root: {root} holds {names}: name the one to read as archive.root")
         return found
-    for kind, other in S1_FOLDERS.items():
-        if kind != "simulated" and other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
-            raise UserError(f"config: archive.root: {root} holds {other}, which is {kind}, and no {top}")
-    raise UserError(f"config: archive.root: {root} holds neither the folder {top} nor {top}.tar, .tar.gz or .tar.zst")
+    for other_kind, other in FOLDERS[sensor].items():
+        if other_kind != "simulated" and other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
+            raise UserError(f"config: archive.root: {root} holds {other}, which is {other_kind}, and no {top}")
+    stem = published.partition(".tar")[0]
+    raise UserError(f"config: archive.root: {root} holds neither the folder {top} nor {stem}.tar, .tar.gz or .tar.zst")
 
 
 def _roots(archive: Mapping[str, Any]) -> list[Path]:
@@ -180,15 +205,21 @@ def _roots(archive: Mapping[str, Any]) -> list[Path]:
         if not isinstance(root, str) or roots[0].is_file():
             raise UserError("config: archive.root: give the folder to fetch into")
     elif not roots[0].exists():
-        top = S1_FOLDERS[archive["kind"]]
+        top = FOLDERS["s1"][archive["kind"]]
         raise UserError(f"config: archive.root: {roots[0]} does not exist: give the folder of {top}, or its tar file")
     if len(roots) > 1 and any(path.is_dir() for path in roots):
         raise UserError("config: archive.root: give one folder, or tar archives, but not both")
     return roots
 
 
-def _tars(root: Path, top: str) -> list[Path]:
-    return [path for path in root.iterdir() if (tar_name(path) or "").startswith(f"{top}.")]
+def _tars(root: Path, kind: str, sensor: str) -> list[Path]:
+    return [path for path in root.iterdir() if _is_tar_of(path, kind, sensor)]
+
+
+def _is_tar_of(path: Path, kind: str, sensor: str) -> bool:
+    """Whether a file is a tar archive, or a part of one, with the published name or the name of its top folder."""
+    stems = (TARS[sensor][kind].partition(".tar")[0], FOLDERS[sensor][kind])
+    return (tar_name(path) or "").startswith(tuple(f"{stem}." for stem in stems))
 
 
 def _archives(files: Iterable[Path]) -> list[list[Path]]:
@@ -228,6 +259,12 @@ def _beside(archive: Mapping[str, Any], *names: str, what: str) -> Path:
     if archive["fetch"]:
         return folder / names[0]
     raise UserError(f"config: archive.root: {folder} lacks {what} {' or '.join(names)}: put it there")
+
+
+def _with_wavelengths(feature_set: Mapping[str, Any]) -> dict[str, Any]:
+    """The feature set with the wavelengths of its bands, where it names none."""
+    own = [BANDS[band].wavelength for band in feature_set["bands"]]
+    return {**feature_set, "wavelengths": own if feature_set["wavelengths"] is None else feature_set["wavelengths"]}
 
 
 def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:

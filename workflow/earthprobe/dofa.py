@@ -64,8 +64,8 @@ class DofaEncoder(nn.Module):
         Args:
             model: a DOFA of torchgeo, float32.
             wavelengths: one a band, in micrometres.
-            mean: one a band, in dB.
-            std: one a band, in dB.
+            mean: one a band, in the unit of its pixels.
+            std: the same.
             image_size: pixels along a side that the patches are resized to.
             dtype: the arithmetic of the transformer; normalisation, resizing and pooling are float32.
             device: where to run, ``cpu`` or ``cuda``.
@@ -107,7 +107,7 @@ class DofaEncoder(nn.Module):
         """Embeds patches.
 
         Args:
-            pixels: backscatter in dB, float32, shape (batch, bands, height, width).
+            pixels: float32, shape (batch, bands, height, width).
 
         Returns:
             Embeddings, float32, shape (batch, dimensions).

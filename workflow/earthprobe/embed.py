@@ -20,8 +20,8 @@ from earthprobe.errors import UserError
 from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
 from earthprobe.forward import BATCH, NO_ROOM, Forward, read_ahead
 from earthprobe.layout import PUBLISHED_WEIGHTS, WEIGHTS_LICENCE
+from earthprobe.pixels import read_shards
 from earthprobe.progress import Progress
-from earthprobe.shard import read_shard
 
 log = logging.getLogger(__name__)
 
@@ -29,8 +29,8 @@ ROW_GROUP = 128  # patches; 0.4 MB of 768 floats, of which a merge holds one or 
 
 
 def embed_shard(
-    shard: Path,
-    statistics: Path,
+    shards: Sequence[Path],
+    statistics: Sequence[Path],
     weights: Path,
     *,
     bands: Sequence[str],
@@ -44,8 +44,8 @@ def embed_shard(
     """Writes the embeddings of a shard's patches, in the shard's order.
 
     Args:
-        shard: a shard of pixels.
-        statistics: each band's mean and deviation over the train split, which the z-score uses.
+        shards: the shard's pixels, a file a sensor; a patch that one of them lacks is left out.
+        statistics: of the same sensors, each band's mean and deviation over the train split, which the z-score uses.
         weights: what :func:`earthprobe.embed_weights.store_weights` wrote.
         bands: the bands that the model sees, in this order.
         wavelengths: one a band, in micrometres.
@@ -63,13 +63,16 @@ def embed_shard(
     dtype = choose_precision(precision, where)
     torch.backends.cudnn.allow_tf32 = False  # a GPU's TF32 would be float32 in name only
     torch.backends.cuda.matmul.allow_tf32 = False
-    source = read_metadata(shard)
+    source = read_metadata(shards[0])
     if len(bands) != len(wavelengths):
         raise UserError(f"{len(wavelengths)} wavelengths for {len(bands)} bands: give one a band")
-    absent = [band for band in bands if band not in source["bands"]]
+    held = [band for path in shards for band in read_metadata(path)["bands"]]
+    absent = [band for band in bands if band not in held]
     if absent:
-        raise UserError(f"{shard} has no band {absent[0]}: it holds {', '.join(source['bands'])}")
-    train = json.loads(statistics.read_text(encoding="utf-8"))["train"]
+        raise UserError(f"{shards[0]} has no band {absent[0]}: it holds {', '.join(held)}")
+    train: dict[str, dict[str, float]] = {}
+    for path in statistics:
+        train |= json.loads(path.read_text(encoding="utf-8"))["train"]
     mean, std = ([train[band][figure] for band in bands] for figure in ("mean", "std"))
     model, origin = load_model(weights)
     try:
@@ -98,17 +101,17 @@ def embed_shard(
     log.info("%s on %s in %s, %d threads", origin["model"], where, dtype, threads)
     ids: list[str] = []
     waiting: list[npt.NDArray[np.float32]] = []
-    with parquet(shard) as file:
+    with parquet(shards[0]) as file:
         progress = Progress(log, file.metadata.num_rows)
     with (
-        closing(read_ahead(read_shard(shard, bands, BATCH[where]), pin=where == "cuda")) as batches,
+        closing(read_ahead(read_shards(shards, bands, BATCH[where]), pin=where == "cuda")) as batches,
         replacing(output) as part,
     ):
         with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
             for batch_ids, vectors in Forward(encoder, where).over(batches):
                 if not np.isfinite(vectors).all():
                     bad = batch_ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
-                    raise UserError(f"{shard}: the embedding of {bad} is not finite: check the weights")
+                    raise UserError(f"{shards[0]}: the embedding of {bad} is not finite: check the weights")
                 ids += batch_ids
                 waiting.append(vectors)
                 if sum(map(len, waiting)) >= ROW_GROUP:

@@ -45,10 +45,14 @@ FILES = {
     "BigEarthNet-S1-v1.0.tar.gz": Published(
         V1.format("BigEarthNet-S1-v1.0.tar.gz"), "94ced73440dea8c7b9645ee738c5a172"
     ),
+    "BigEarthNet-S2-v1.0.tar.gz": Published(
+        V1.format("BigEarthNet-S2-v1.0.tar.gz"), "5a64e9ce38deb036a435a7b59494924c"
+    ),
     "bigearthnet-train.csv": Published(SPLITS.format("train.csv"), "623e501b38ab7b12fe44f0083c00986d"),
     "bigearthnet-val.csv": Published(SPLITS.format("val.csv"), "22efe8ed9cbd71fa10742ff7df2b7978"),
     "bigearthnet-test.csv": Published(SPLITS.format("test.csv"), "697fb90677e30571b9ac7699b7e5b432"),
     "BigEarthNet-S1.tar.zst": Published(REBEN.format("BigEarthNet-S1.tar.zst"), "a55eaa2cdf6a917e296bd6601ec1e348"),
+    "BigEarthNet-S2.tar.zst": Published(REBEN.format("BigEarthNet-S2.tar.zst"), "2245ed2d1a93f6ce637d839bc856396e"),
     "metadata.parquet": Published(REBEN.format("metadata.parquet"), "55687065e77b6d0b0f1ff604a6e7b49c"),
     "metadata_for_patches_with_snow_cloud_or_shadow.parquet": Published(
         REBEN.format("metadata_for_patches_with_snow_cloud_or_shadow.parquet"), "fe31856f4986d446c9468b59d6387c91"

@@ -3,14 +3,21 @@
 import re
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 SPLITS = ("train", "val", "test")
 S1_FOLDER = "BigEarthNet-S1-v1.0"
-"""The folder that the published archive of BigEarthNet v1 unpacks to."""
-S1_FOLDERS = {"simulated": S1_FOLDER, "bigearthnet-v1": S1_FOLDER, "reben": "BigEarthNet-S1"}
-"""The same of each kind of archive."""
+"""The folder of Sentinel-1 patches that the published archive of BigEarthNet v1 unpacks to."""
+FOLDERS = {
+    "s1": {"simulated": S1_FOLDER, "bigearthnet-v1": S1_FOLDER, "reben": "BigEarthNet-S1"},
+    "s2": {"bigearthnet-v1": "BigEarthNet-v1.0", "reben": "BigEarthNet-S2"},
+}
+"""The same of each sensor and each kind of archive."""
 
-S1_TARS = {"bigearthnet-v1": "BigEarthNet-S1-v1.0.tar.gz", "reben": "BigEarthNet-S1.tar.zst"}
+TARS = {
+    "s1": {"bigearthnet-v1": "BigEarthNet-S1-v1.0.tar.gz", "reben": "BigEarthNet-S1.tar.zst"},
+    "s2": {"bigearthnet-v1": "BigEarthNet-S2-v1.0.tar.gz", "reben": "BigEarthNet-S2.tar.zst"},
+}
 """What they are published as."""
 
 LICENCE = "CDLA-Permissive-1.0"
@@ -27,6 +34,23 @@ SNOW_AND_CLOUDS = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 TAR = r"\.tar(?:\.gz|\.zst)?|\.tgz"
 PART = re.compile(rf"(.+(?:{TAR}))\.?(?:[a-f][a-z](?<!bz)|part\d+|\d{{2,3}})")
 """How the parts of a tar archive are named that was cut by ``split``: x.tar.gzaa, x.tar.gz.ab, x.tar.part1."""
+
+
+def s2_folder(s2_id: str, s1_folder: str) -> str:
+    """Where the Sentinel-2 files of a patch lie, below the archive's folder of them.
+
+    Args:
+        s2_id: the name of the Sentinel-2 patch.
+        s1_folder: where the Sentinel-1 files lie, which tells whether patches are gathered by scene, as in reBEN.
+    """
+    return f"{s2_id.rsplit('_', 2)[0]}/{s2_id}" if "/" in s1_folder else s2_id
+
+
+class Tar(NamedTuple):
+    """A tar archive of a sensor's patches, its parts in their order."""
+
+    sensor: str
+    files: Sequence[Path]
 
 
 def tar_name(file: Path) -> str | None:

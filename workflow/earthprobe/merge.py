@@ -22,13 +22,13 @@ ROW_GROUP = 8192  # patches; 25 MB of 768 floats
 ROWS_HELD = 32768  # patches of all shards together that wait in memory
 
 
-def merge(shards: Sequence[Path], patches: Path, statistics: Path, output: Path) -> None:
+def merge(shards: Sequence[Path], patches: Path, statistics: Sequence[Path], output: Path) -> None:
     """Merges sorted shards into one sorted file; memory does not grow with the archive.
 
     Args:
         shards: the embeddings of each shard, ordered by ``patch_id``.
         patches: ``patches.parquet``, which says which patches there must be.
-        statistics: ``band_statistics.json``, which says which of them there cannot be.
+        statistics: ``band_statistics.json`` of each sensor, which says which of them there cannot be.
         output: the columns and metadata of the shards.
 
     Raises:
@@ -105,8 +105,8 @@ def _check_alike(shards: Sequence[Path]) -> None:
                 )
 
 
-def _expected_ids(patches: Path, statistics: Path) -> list[str]:
-    left_out = {entry[0] for entry in json.loads(statistics.read_text(encoding="utf-8"))["rejected"]}
+def _expected_ids(patches: Path, statistics: Sequence[Path]) -> list[str]:
+    left_out = {entry[0] for path in statistics for entry in json.loads(path.read_text(encoding="utf-8"))["rejected"]}
     ids = pl.scan_parquet(patches).select("patch_id").sort("patch_id").collect()["patch_id"]
     return [patch_id for patch_id in ids if patch_id not in left_out]
 

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -9,10 +10,10 @@ import numpy.typing as npt
 
 @dataclass
 class PixelSums:
-    """Count, sum and sum of squares of pixels in dB, in float64.
+    """Count, sum and sum of squares of pixels in their own unit, in float64.
 
-    Float64 is exact to about 1e-12 dB for 4e9 pixels of tens of dB, so that mean and standard deviation,
-    rounded to a millionth of a dB, do not depend on how the patches are sharded.
+    Float64 is exact to about 1e-12 dB for 4e9 pixels of tens of dB, and to a like share of reflectances, so that
+    mean and standard deviation, rounded to a millionth, do not depend on how the patches are sharded.
     """
 
     count: int = 0
@@ -20,7 +21,7 @@ class PixelSums:
     squares: float = 0.0
 
     @classmethod
-    def of(cls, values: npt.NDArray[np.float32]) -> "PixelSums":
+    def of(cls, values: npt.NDArray[Any]) -> "PixelSums":
         """The sums over the pixels of one band of one patch."""
         wide = values.ravel().astype(np.float64)
         # Not a dot product: BLAS would wake all cores for each patch, and jobs side by side would fight for them.
@@ -31,12 +32,12 @@ class PixelSums:
 
     @property
     def mean(self) -> float:
-        """Mean in dB; nan without a pixel."""
+        """Mean; nan without a pixel."""
         return round(self.total / self.count, 6) if self.count else math.nan
 
     @property
     def std(self) -> float:
-        """Standard deviation in dB (population formula); nan without a pixel."""
+        """Standard deviation (population formula); nan without a pixel."""
         if not self.count:
             return math.nan
         mean = self.total / self.count

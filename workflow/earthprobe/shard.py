@@ -1,10 +1,11 @@
 """shard: the pixels of one shard's patches, gathered from single files into one Parquet file."""
 
 import logging
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,30 +14,53 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe.archive import Source, open_source
+from earthprobe.bands import BANDS, SIZE, UNITS, bands_of
 from earthprobe.errors import UserError
-from earthprobe.files import check_ids, parquet, read_metadata, replacing, with_metadata
-from earthprobe.layout import LICENCE
+from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
+from earthprobe.layout import LICENCE, s2_folder
 from earthprobe.pixel_sums import PixelSums
 from earthprobe.progress import Progress
-from earthprobe.tiff import SIZE, decode_band
+from earthprobe.tiff import decode_band
 
 log = logging.getLogger(__name__)
 
-BANDS = ("VV", "VH")
-ROW_GROUP = 256  # patches; 29 MB of pixels, so that a reader holds little and seeks rarely
+ROW_GROUP = 256  # patches; 29 MB of pixels of Sentinel-1, so that a reader holds little and seeks rarely
 READERS = 8  # threads: on a network disk opening a file is mostly waiting
 PATCHES_A_JOB = 16
 FEWEST_FOR_BAND_ORDER = 8
 """A single patch of open water can have VV below VH; the mean over this many patches has not."""
 
-PIXELS = pa.list_(pa.field("element", pa.float32(), nullable=False), SIZE * SIZE)
-"""That no pixel can be null spares Parquet a level for each: a fifth of the time of reading."""
 
-SCHEMA = pa.schema([("patch_id", pa.string()), *(pa.field(band, PIXELS, nullable=False) for band in BANDS)])
+class Member(NamedTuple):
+    """A patch of a shard.
+
+    Attributes:
+        patch_id: its id, which is the name of its Sentinel-1 patch.
+        split: its split.
+        folder: where the sensor's files of it lie, below the archive's folder.
+    """
+
+    patch_id: str
+    split: str
+    folder: str
 
 
-def write_shard(patches: Path, s1: Sequence[Path], shard: int, output: Path) -> None:
-    """Writes the pixels of the patches of one shard, ordered by ``patch_id``.
+def schema_of(sensor: str) -> pa.Schema:
+    """The columns of a shard: each band as it is published, row by row.
+
+    That no pixel can be null spares Parquet a level for each: a fifth of the time of reading.
+    """
+
+    def column(name: str) -> pa.Field:
+        band = BANDS[name]
+        pixel = pa.field("element", pa.type_for_alias(band.dtype), nullable=False)
+        return pa.field(name, pa.list_(pixel, band.size * band.size), nullable=False)
+
+    return pa.schema([("patch_id", pa.string()), *map(column, bands_of(sensor))])
+
+
+def write_shard(patches: Path, sensor: str, source: Sequence[Path], shard: int, output: Path) -> None:
+    """Writes what a sensor saw of the patches of one shard, ordered by ``patch_id``.
 
     Memory is bounded by a row group, whatever the shard's size. A patch that cannot be read is left out and
     named in the metadata (``rejected``). The metadata also holds, a band, the sums over all pixels and over
@@ -44,42 +68,38 @@ def write_shard(patches: Path, s1: Sequence[Path], shard: int, output: Path) -> 
 
     Args:
         patches: ``patches.parquet``.
-        s1: the archive's folder of Sentinel-1 patches, or the lists of the members of its tar files.
+        sensor: ``s1`` or ``s2``.
+        source: the archive's folder of this sensor's patches, or the lists of the members of its tar files.
         shard: the shard's number.
-        output: columns ``patch_id`` and one fixed-size list<float32>[14400] a band, in dB, row by row.
+        output: columns of :func:`schema_of`, values unchanged.
 
     Raises:
         UserError: VV is darker than VH over the shard: the bands are swapped.
     """
     archive = read_metadata(patches)
-    members: list[tuple[str, str, str]] = (
-        pl.scan_parquet(patches)
-        .filter(pl.col("shard") == shard)
-        .select("patch_id", "split", "folder")
-        .sort("patch_id")
-        .collect()
-        .rows()
-    )
-    source = open_source(s1, {folder for _, _, folder in members}, {f"{band}.tif" for band in BANDS})
+    members = _members(patches, sensor, shard)
+    bands, schema = bands_of(sensor), schema_of(sensor)
+    files = open_source(source, {member.folder for member in members}, {f"{band}.tif" for band in bands})
     rejected: list[tuple[str, str, str]] = []
-    sums = {part: {band: PixelSums() for band in BANDS} for part in ("all", "train")}
+    sums = {part: {band: PixelSums() for band in bands} for part in ("all", "train")}
     progress = Progress(log, len(members))
     with replacing(output) as part:
         with (
             ThreadPoolExecutor(READERS) as pool,
             pq.ParquetWriter(
                 part,
-                SCHEMA,
+                schema,
                 # Splitting a float's bytes makes speckle compressible. LZ4 keeps 0.78 of the raw size and zstd 0.75,
-                # but takes a quarter longer to read and to write (docs/performance.md).
+                # but takes a quarter longer to read and to write; of Sentinel-2 it keeps 0.58, and is the fastest to
+                # read and among the fastest to write (docs/performance.md).
                 compression="lz4",
                 use_dictionary=False,
-                use_byte_stream_split=[f"{band}.list.element" for band in BANDS],
+                use_byte_stream_split=[f"{band}.list.element" for band in bands],
                 write_statistics=["patch_id"],
             ) as writer,
         ):
             groups = [members[start : start + ROW_GROUP] for start in range(0, len(members), ROW_GROUP)]
-            blocks = [_Block(source, min(ROW_GROUP, len(members))) for _ in range(2)]
+            blocks = [_Block(files, sensor, min(ROW_GROUP, len(members))) for _ in range(2)]
             for number, group in enumerate(groups):
                 if number == 0:
                     blocks[0].begin(pool, group)
@@ -91,38 +111,50 @@ def write_shard(patches: Path, s1: Sequence[Path], shard: int, output: Path) -> 
                         log.warning("rejected %s: %s", patch_id, result)
                         rejected.append((patch_id, split, result))
                         continue
-                    for band, here in zip(BANDS, result, strict=True):
+                    for band, here in zip(bands, result, strict=True):
                         for name in ("all", "train") if split == "train" else ("all",):
                             sums[name][band] += here
                 writer.write_table(block.table())
                 progress.add(len(group))
-            _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["all"])
+            if sensor == "s1":
+                _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["all"])
             metadata = {
                 "archive": archive["archive"],
                 "simulated": archive["simulated"],
                 "licence": None if archive["simulated"] else LICENCE,
-                "bands": BANDS,
-                "shape": [SIZE, SIZE],
-                "unit": "dB",
+                "bands": bands,
+                "shape": {band: [BANDS[band].size] * 2 for band in bands},
+                "unit": UNITS[sensor],
                 "sums": {name: {b: asdict(s) for b, s in bands.items()} for name, bands in sums.items()},
                 "rejected": rejected,
             }
-            writer.add_key_value_metadata(with_metadata(SCHEMA, metadata).metadata)
+            writer.add_key_value_metadata(with_metadata(schema, metadata).metadata)
         left_out = {patch_id for patch_id, _, _ in rejected}
-        check_ids(part, [patch_id for patch_id, _, _ in members if patch_id not in left_out])
+        check_ids(part, [member.patch_id for member in members if member.patch_id not in left_out])
+
+
+def _members(patches: Path, sensor: str, shard: int) -> list[Member]:
+    table = pl.scan_parquet(patches).filter(pl.col("shard") == shard).sort("patch_id")
+    rows = table.select("patch_id", "split", "folder", "s2_id").collect().rows()
+    return [
+        Member(p, split, folder if sensor == "s1" else s2_folder(s2_id, folder)) for p, split, folder, s2_id in rows
+    ]
 
 
 class _Block:
     """A row group's pixels, read by several threads into memory that the next but one row group uses again."""
 
-    def __init__(self, source: Source, size: int) -> None:
+    def __init__(self, source: Source, sensor: str, size: int) -> None:
         self._source = source
-        self._planes = np.empty((len(BANDS), size, SIZE * SIZE), dtype=np.float32)
-        self._group: Sequence[tuple[str, str, str]] = ()
+        self._schema = schema_of(sensor)
+        self._planes: dict[str, npt.NDArray[Any]] = {
+            name: np.empty((size, BANDS[name].size ** 2), dtype=BANDS[name].dtype) for name in bands_of(sensor)
+        }
+        self._group: Sequence[Member] = ()
         self._jobs: list[Future[list[list[PixelSums] | str]]] = []
         self._results: list[list[PixelSums] | str] = []
 
-    def begin(self, pool: ThreadPoolExecutor, group: Sequence[tuple[str, str, str]]) -> None:
+    def begin(self, pool: ThreadPoolExecutor, group: Sequence[Member]) -> None:
         """Starts to read patches; each job reads several, since a job costs as much as a patch."""
         self._group = group
         self._jobs = [pool.submit(self._read, start) for start in range(0, len(group), PATCHES_A_JOB)]
@@ -136,22 +168,27 @@ class _Block:
         """The patches that could be read."""
         rows = [row for row, result in enumerate(self._results) if not isinstance(result, str)]
         columns = []
-        for name, planes in zip(BANDS, self._planes, strict=True):
+        for name, planes in self._planes.items():
             kept = planes[: len(rows)] if len(rows) == len(self._group) else planes[rows]
-            columns.append(pa.FixedSizeListArray.from_arrays(pa.array(kept.ravel()), type=SCHEMA.field(name).type))
-        return pa.table([pa.array([self._group[row][0] for row in rows], pa.string()), *columns], schema=SCHEMA)
+            columns.append(
+                pa.FixedSizeListArray.from_arrays(pa.array(kept.ravel()), type=self._schema.field(name).type)
+            )
+        ids = pa.array([self._group[row].patch_id for row in rows], pa.string())
+        return pa.table([ids, *columns], schema=self._schema)
 
     def _read(self, start: int) -> list[list[PixelSums] | str]:
         results: list[list[PixelSums] | str] = []
-        for row, (patch_id, _, folder) in enumerate(self._group[start : start + PATCHES_A_JOB], start):
+        for row, member in enumerate(self._group[start : start + PATCHES_A_JOB], start):
+            name = member.folder.rpartition("/")[2]
             try:
-                for planes, band in zip(self._planes, BANDS, strict=True):
-                    content = self._source.read(folder, f"{band}.tif")
-                    planes[row] = decode_band(content, f"{patch_id}_{band}.tif").ravel()
+                for band, planes in self._planes.items():
+                    content = self._source.read(member.folder, f"{band}.tif")
+                    _, size, dtype, _ = BANDS[band]
+                    planes[row] = decode_band(content, f"{name}_{band}.tif", size, dtype).ravel()
             except ValueError as error:
                 results.append(str(error))
             else:
-                results.append([PixelSums.of(planes[row]) for planes in self._planes])
+                results.append([PixelSums.of(planes[row]) for planes in self._planes.values()])
         return results
 
 
@@ -167,31 +204,3 @@ def _check_band_order(where: str, sums: dict[str, PixelSums]) -> None:
             f"{where}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), so the two bands are"
             " swapped: check how the archive was made"
         )
-
-
-def read_shard(
-    path: Path, bands: Sequence[str], batch_size: int
-) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
-    """Yields batches of a shard's patches: their ids, and pixels in dB of shape (batch, bands, 120, 120)."""
-    with parquet(path) as file:
-        for batch in file.iter_batches(batch_size=batch_size, columns=["patch_id", *bands]):
-            planes = [batch[band].flatten().to_numpy().reshape(-1, SIZE, SIZE) for band in bands]
-            yield batch["patch_id"].to_pylist(), np.stack(planes, axis=1)
-
-
-def read_patches(path: Path, wanted: Collection[str]) -> dict[str, npt.NDArray[np.float32]]:
-    """Reads single patches of a shard: only the row groups that hold one of them.
-
-    Returns:
-        patch_id -> pixels in dB, shape (bands, 120, 120), for those of ``wanted`` that the shard holds.
-    """
-    found: dict[str, npt.NDArray[np.float32]] = {}
-    with parquet(path) as file:
-        for group in range(file.num_row_groups):
-            ids = file.read_row_group(group, columns=["patch_id"])["patch_id"].to_pylist()
-            rows = [row for row, patch_id in enumerate(ids) if patch_id in wanted]
-            if rows:
-                table = file.read_row_group(group, columns=list(BANDS)).take(rows)
-                planes = [table[b].combine_chunks().flatten().to_numpy().reshape(-1, SIZE, SIZE) for b in BANDS]
-                found |= dict(zip((ids[row] for row in rows), np.stack(planes, axis=1), strict=True))
-    return found

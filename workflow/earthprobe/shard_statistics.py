@@ -1,16 +1,17 @@
 """shard_statistics: what all shards together hold: each band's mean and deviation, and the unreadable patches."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from earthprobe.bands import BANDS
 from earthprobe.errors import UserError
 from earthprobe.files import parquet, read_metadata, write_json
 from earthprobe.pixel_sums import PixelSums
 
 log = logging.getLogger(__name__)
 
-FLAT = 1e-3  # dB: a deviation below this is rounding, not backscatter
+FLAT = 1e-3  # dB or ten thousandths: a deviation below this is rounding, not backscatter or reflectance
 
 
 def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float, output: Path) -> None:
@@ -18,10 +19,11 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
 
     Args:
         patches: ``patches.parquet``.
-        shards: all shards.
+        shards: all shards of a sensor.
         max_rejected: the largest share of unreadable patches to go on with.
-        output: JSON: each band's mean and std in dB, over the train split and over all; the number of
-            patches; the rejected ones as (patch_id, split, reason).
+        output: JSON: the sensor; each band's mean and std over the train split and over all, in dB or reflectance
+            times 10,000, at the resolution as published; the number of patches; the rejected ones as (patch_id,
+            split, reason).
 
     Raises:
         UserError: too many patches are rejected, the train split's pixels do not vary, or bands are swapped.
@@ -41,7 +43,7 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
         if metadata["rejected"]:
             mended.append(str(path))
         here = {name: {b: PixelSums(**s) for b, s in bands.items()} for name, bands in metadata["sums"].items()}
-        if here["all"]["VV"].mean < here["all"]["VH"].mean:
+        if _swapped(here["all"]):
             darker.append(str(path))
         for name, bands in here.items():
             for band, values in bands.items():
@@ -55,8 +57,8 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
             f" {rejected[0][2]}; after mending them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
             " and run again"
         )
-    vv, vh = sums["all"]["VV"], sums["all"]["VH"]
-    if vv.mean < vh.mean:
+    if _swapped(sums["all"]):
+        vv, vh = sums["all"]["VV"], sums["all"]["VH"]
         raise UserError(
             f"{source['archive']}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), in {darker[0]}"
             " among others, so the two bands are swapped: check how the archive was made"
@@ -69,6 +71,7 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
         {
             "archive": source["archive"],
             "simulated": source["simulated"],
+            "sensor": BANDS[next(iter(sums["all"]))].sensor,
             "patches": count,
             **{
                 name: {band: {"mean": total.mean, "std": total.std} for band, total in bands.items()}
@@ -77,3 +80,7 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
             "rejected": sorted(rejected),
         },
     )
+
+
+def _swapped(sums: Mapping[str, PixelSums]) -> bool:
+    return "VV" in sums and sums["VV"].mean < sums["VH"].mean

@@ -23,11 +23,11 @@ from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
+from earthprobe.bands import SIZE
 from earthprobe.errors import UserError
 from earthprobe.files import write_text
 from earthprobe.labels import CLASSES_43, FROM_43_TO_19
 from earthprobe.layout import S1_FOLDER, SPLITS
-from earthprobe.tiff import SIZE
 
 log = logging.getLogger(__name__)
 

@@ -14,75 +14,79 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
-SIZE = 120
-"""Pixels along a side of a patch: 1,200 m at 10 m."""
+from earthprobe.bands import SIZE
 
-PIXELS = SIZE * SIZE
 MOST_TAGS = 64
-ROW_BYTES = SIZE * 4
 
-# TIFF 6.0, section 8: what each tag must say in a file of one plain float32 band.
+Plane = npt.NDArray[np.float32] | npt.NDArray[np.uint16]
+
+# TIFF 6.0, section 8: what each tag must say in a file of one plain band; size and kind of number come to it.
 PLAIN = {
     254: 0,  # NewSubfileType: the image itself
-    256: SIZE,  # ImageWidth
-    257: SIZE,  # ImageLength
-    258: 32,  # BitsPerSample
     259: 1,  # Compression: none
     262: 1,  # PhotometricInterpretation: black is zero
     277: 1,  # SamplesPerPixel
     284: 1,  # PlanarConfiguration
     317: 1,  # Predictor: none
-    339: 3,  # SampleFormat: floating point
 }
+WIDTH, LENGTH, BITS, SAMPLE_FORMAT = 256, 257, 258, 339
+SAMPLE_FORMATS = {"float32": 3, "uint16": 1}
 STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTE_COUNTS = 273, 278, 279
-NEEDED = {256, 257, 258, 259, 339, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTE_COUNTS}
+NEEDED = {WIDTH, LENGTH, BITS, 259, SAMPLE_FORMAT, STRIP_OFFSETS, ROWS_PER_STRIP, STRIP_BYTE_COUNTS}
 ASIDE = {282, 283, 296, 305, 33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113}
 """Resolution, software, GeoTIFF's and GDAL's tags: no pixel depends on them."""
 
 WIDTHS = {3: ("H", 2), 4: ("I", 4)}  # the types SHORT and LONG
 
 
-def decode_band(content: bytes, name: str) -> npt.NDArray[np.float32]:
+def decode_band(content: bytes, name: str, size: int = SIZE, dtype: str = "float32") -> Plane:
     """Decodes the file of a band of a patch, values unchanged.
 
     Args:
         content: the file.
         name: its name, for messages.
+        size: the pixels along a side that the band must have.
+        dtype: ``float32`` or ``uint16``, which they must be.
 
     Returns:
-        Backscatter in dB, shape (120, 120); it may be read-only.
+        Backscatter in dB or reflectance times 10,000, shape (size, size); it may be read-only.
 
     Raises:
         ValueError: the file is cut short, no TIFF, of another shape or type, or holds a value that is not finite.
     """
-    start = plain_start(content)
-    pixels = np.frombuffer(content, "<f4", PIXELS, start) if start is not None else _decode_any(content, name).ravel()
-    if not np.isfinite(pixels).all():
+    start = plain_start(content, size, dtype)
+    if start is None:
+        pixels = _decode_any(content, name, size, dtype)
+    else:
+        little = np.dtype(dtype).newbyteorder("<")
+        pixels = np.frombuffer(content, little, size * size, start).reshape(size, size)
+    if dtype == "float32" and not np.isfinite(pixels).all():
         raise ValueError(f"{name} holds NaN or infinite pixels")
-    return pixels.reshape(SIZE, SIZE).astype(np.float32, copy=False)  # the machine's byte order
+    return pixels.astype(dtype, copy=False)  # the machine's byte order
 
 
-def _decode_any(content: bytes, name: str) -> npt.NDArray[np.float32]:
+def _decode_any(content: bytes, name: str, size: int, dtype: str) -> Plane:
     try:
         with tifffile.TiffFile(BytesIO(content)) as file:
             # Asked before it is decoded: a damaged header can declare gigabytes.
-            shape, dtype, page = file.series[0].shape, file.series[0].dtype, file.pages.first
+            shape, found, page = file.series[0].shape, file.series[0].dtype, file.pages.first
             strips = math.prod(page.chunked)
             whole = len(page.dataoffsets) == len(page.databytecounts) == strips and all(page.dataoffsets)
-            pixels = file.asarray() if shape == (SIZE, SIZE) and dtype == np.float32 and whole else None
+            pixels = file.asarray() if shape == (size, size) and found == np.dtype(dtype) and whole else None
     except Exception as error:  # a damaged TIFF makes tifffile raise almost anything
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ValueError(f"{name} cannot be read: {reason}") from error
-    if shape != (SIZE, SIZE):
-        raise ValueError(f"{name} has shape {shape}, not ({SIZE}, {SIZE})")
-    if dtype != np.float32:
-        raise ValueError(f"{name} holds {dtype}, not float32")
+    if shape != (size, size):
+        raise ValueError(f"{name} has shape {shape}, not ({size}, {size})")
+    if found != np.dtype(dtype):
+        raise ValueError(f"{name} holds {found}, not {dtype}")
     if pixels is None:  # tifffile would fill the gap with zeros
         raise ValueError(f"{name} lacks strips or tiles: it lists {len(page.dataoffsets)} of {strips}")
-    return np.ascontiguousarray(pixels, dtype=np.float32)
+    plane: Plane = np.ascontiguousarray(pixels, dtype=dtype)
+    return plane
 
 
-def plain_start(content: bytes) -> int | None:
+def plain_start(content: bytes, size: int = SIZE, dtype: str = "float32") -> int | None:
     """Where the pixels of a plain file begin.
 
     Returns:
@@ -96,7 +100,7 @@ def plain_start(content: bytes) -> int | None:
     end = base + 12 * tags
     if tags > MOST_TAGS or content[end : end + 4] != b"\0\0\0\0":  # cut short, or a second page follows
         return None
-    strips = _strips(content[base:end])
+    strips = _strips(content[base:end], size, dtype)
     if strips is None:
         return None
     try:
@@ -133,29 +137,31 @@ class _Strips(NamedTuple):
 
 
 @lru_cache(maxsize=1024)
-def _strips(directory: bytes) -> _Strips | None:
+def _strips(directory: bytes, size: int, dtype: str) -> _Strips | None:
     """Understands a directory; files of one origin share theirs, so that this is done once and not per file."""
+    width = np.dtype(dtype).itemsize
+    plain = PLAIN | {WIDTH: size, LENGTH: size, BITS: 8 * width, SAMPLE_FORMAT: SAMPLE_FORMATS[dtype]}
     values: dict[int, int] = {}
     places: dict[int, _Values] = {}
     for position in range(0, len(directory), 12):
         tag, kind, count = struct.unpack_from("<HHI", directory, position)
         if tag in ASIDE:
             continue
-        if tag in values or kind not in WIDTHS or not 1 <= count <= SIZE:
+        if tag in values or kind not in WIDTHS or not 1 <= count <= size:
             return None
-        code, width = WIDTHS[kind]
-        in_directory = count * width <= 4
+        code, bytes_each = WIDTHS[kind]
+        in_directory = count * bytes_each <= 4
         at = position + 8 if in_directory else int.from_bytes(directory[position + 8 : position + 12], "little")
         places[tag] = _Values(count, struct.Struct(f"<{count}{code}"), at, in_directory)
         values[tag] = struct.unpack_from(f"<{code}", directory, position + 8)[0]
         if tag in (STRIP_OFFSETS, STRIP_BYTE_COUNTS, ROWS_PER_STRIP):
             continue
-        if count != 1 or values[tag] != PLAIN.get(tag):
+        if count != 1 or values[tag] != plain.get(tag):
             return None
     if not values.keys() >= NEEDED or values[ROWS_PER_STRIP] == 0:
         return None
-    rows = min(values[ROWS_PER_STRIP], SIZE)
-    wanted = tuple(min(rows, SIZE - first) * ROW_BYTES for first in range(0, SIZE, rows))
+    rows = min(values[ROWS_PER_STRIP], size)
+    wanted = tuple(min(rows, size - first) * size * width for first in range(0, size, rows))
     offsets, counts = places[STRIP_OFFSETS], places[STRIP_BYTE_COUNTS]
     if offsets.number != len(wanted) or counts.number != len(wanted) or places[ROWS_PER_STRIP].number != 1:
         return None

@@ -1,24 +1,15 @@
 """From an archive of patches to shards of pixels, and to an index of labels."""
 
-# Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
-KIND = ARCHIVE["kind"]
-SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
-S1_FILES = SIMULATED_ROOT / S1_FOLDER if SIMULATED else s1_files(ARCHIVE)
-TARS = {f"{number:02d}": files for number, files in enumerate(S1_FILES)} if isinstance(S1_FILES, list) else {}
-PLAIN = [part for part, files in TARS.items() if is_plain(files)]
-S1 = expand("<results>/members/{part}.parquet", part=TARS) if TARS else S1_FILES
-PIXELS = [TARS[part] if part in PLAIN else f"<results>/members/{part}.contents" for part in TARS]
-
 # What is still to be downloaded. Once it is there, no rule makes it, so that no change of ours can ever delete it.
 FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
-SOURCES = [] if SIMULATED else [*split_lists(), *(file for files in TARS.values() for file in files)]
+SOURCES = [] if SIMULATED else [*split_lists(), *(file for tar in TARS.values() for file in tar.files)]
 TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
 
 
 rule simulate:
     """An archive in the format of BigEarthNet v1, drawn at random."""
     input:
-        package("simulate", "labels", "layout", "files", "errors", "tiff"),
+        package("simulate", "bands", "labels", "layout", "files", "errors"),
         label_sets=in_repository("resources/label_set_counts.csv"),
     output:
         expand("<results>/archive/bigearthnet-{split}.csv", split=SPLITS),
@@ -63,39 +54,39 @@ rule index_members:
     """Where in a tar archive the files of the patches are."""
     input:
         package("index_members", "archive", "tar", "layout", "progress", "files", "errors"),
-        tar=lambda wc: TARS[wc.part],
+        tar=lambda wc: TARS[wc.tar].files,
     output:
-        members=ensure("<results>/members/{part}.parquet", non_empty=True),
+        members=ensure("<results>/{tar}.parquet", non_empty=True),
     log:
-        "<logs>/index_members/{part}.log",
+        "<logs>/index_{tar}.log",
     benchmark:
-        "<benchmarks>/index_members/{part}.tsv"
+        "<benchmarks>/index_{tar}.tsv"
     wildcard_constraints:
-        part=names(PLAIN),
+        tar=names(PLAIN),
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(700),
     params:
-        folder=S1_FOLDERS[KIND],
-        contents=lambda wc, output: f"--contents {output.contents}" if wc.part not in PLAIN else "",
+        folder=lambda wc: FOLDERS[TARS[wc.tar].sensor][KIND],
+        contents=lambda wc, output: "" if wc.tar in PLAIN else f"--contents {output.contents}",
     shell:
         "earthprobe index-members --tar {input.tar:q} --folder {params.folder} {params.contents} --output {output.members} --log {log}"
 
 
 use rule index_members as index_members_compressed with:
     output:
-        members=ensure("<results>/members/{part}.parquet", non_empty=True),
-        contents=ensure("<results>/members/{part}.contents", non_empty=True),
+        members=ensure("<results>/{tar}.parquet", non_empty=True),
+        contents=ensure("<results>/{tar}.contents", non_empty=True),
     wildcard_constraints:
-        part=names([part for part in TARS if part not in PLAIN]),
+        tar=names([tar for tar in TARS if tar not in PLAIN]),
 
 
 rule index_patches:
     """The patches and their splits, without their labels: all that the way to the embeddings may depend on."""
     input:
         package("index_patches", "archive", "layout", "files", "errors"),
-        s1=S1,
+        s1=source("s1"),
         lists=split_lists(),
     output:
         patches=ensure("<results>/patches.parquet", non_empty=True),
@@ -124,7 +115,7 @@ rule index:
     input:
         package("index", "archive", "labels", "files", "errors", "layout"),
         patches="<results>/patches.parquet",
-        labels=tables(ARCHIVE) if KIND == "reben" else S1,
+        labels=tables(ARCHIVE) if KIND == "reben" else source("s1"),
     output:
         ensure("<results>/index.parquet", non_empty=True),
     log:
@@ -144,39 +135,41 @@ rule index:
 
 
 rule shard:
-    """The pixels of one shard's patches."""
+    """What a sensor saw of one shard's patches."""
     input:
-        package("shard", "archive", "layout", "tiff", "pixel_sums", "progress", "files", "errors"),
-        PIXELS,
+        package("shard", "archive", "bands", "layout", "tiff", "pixel_sums", "progress", "files", "errors"),
+        lambda wc: pixels(SENSOR[wc.sensor]),
         patches="<results>/patches.parquet",
-        s1=S1,
+        source=lambda wc: source(SENSOR[wc.sensor]),
     output:
-        ensure("<results>/shards/{shard}.parquet", non_empty=True),
+        ensure("<results>/shards{sensor}/{shard}.parquet", non_empty=True),
     log:
-        "<logs>/shard/{shard}.log",
+        "<logs>/shard{sensor}/{shard}.log",
     benchmark:
-        "<benchmarks>/shard/{shard}.tsv"
+        "<benchmarks>/shard{sensor}/{shard}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(600),
+    params:
+        sensor=lambda wc: SENSOR[wc.sensor],
     shell:
-        "earthprobe shard --patches {input.patches} --s1 {input.s1:q} --shard {wildcards.shard}"
-        " --output {output} --log {log}"
+        "earthprobe shard --patches {input.patches} --sensor {params.sensor} --source {input.source:q}"
+        " --shard {wildcards.shard} --output {output} --log {log}"
 
 
 rule shard_statistics:
-    """What all shards hold: the mean and deviation of each band, and the unreadable patches."""
+    """What all shards of a sensor hold: the mean and deviation of each band, and the unreadable patches."""
     input:
-        package("shard_statistics", "pixel_sums", "files", "errors"),
+        package("shard_statistics", "bands", "pixel_sums", "files", "errors"),
         patches="<results>/patches.parquet",
-        shards=expand("<results>/shards/{shard}.parquet", shard=SHARDS),
+        shards=expand("<results>/shards{{sensor}}/{shard}.parquet", shard=SHARDS),
     output:
-        ensure("<results>/band_statistics.json", non_empty=True),
+        ensure("<results>/band_statistics{sensor}.json", non_empty=True),
     log:
-        "<logs>/shard_statistics.log",
+        "<logs>/shard_statistics{sensor}.log",
     benchmark:
-        "<benchmarks>/shard_statistics.tsv"
+        "<benchmarks>/shard_statistics{sensor}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -193,7 +186,7 @@ rule rejected:
     input:
         package("rejected", "files", "errors"),
         index="<results>/index.parquet",
-        statistics="<results>/band_statistics.json",
+        statistics=of_sensors("<results>/band_statistics{sensor}.json"),
     output:
         ensure("<results>/rejected.csv", non_empty=True),
     log:
@@ -207,11 +200,11 @@ rule rejected:
 rule check:
     """What the archive holds, beside what the published one should hold."""
     input:
-        package("check", "layout", "files", "errors"),
+        package("check", "bands", "layout", "files", "errors"),
         patches="<results>/patches.parquet",
         mismatches="<results>/split_mismatches.csv",
         index="<results>/index.parquet",
-        statistics="<results>/band_statistics.json",
+        statistics=of_sensors("<results>/band_statistics{sensor}.json"),
         rejected="<results>/rejected.csv",
         label_counts=in_repository("resources/published_label_counts.csv"),
     output:
@@ -246,7 +239,7 @@ localrules:
 rule shards:
     """All shards, and what they hold."""
     input:
-        expand("<results>/shards/{shard}.parquet", shard=SHARDS),
+        expand(of_sensors("<results>/shards{sensor}/{shard}.parquet"), shard=SHARDS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
-from earthprobe.config import check_writable, resolve, s1_files, split_file, tables
+from earthprobe.config import check_writable, patch_files, resolve, sensors_of, split_file, tables
 from earthprobe.errors import UserError
-from earthprobe.layout import S1_FOLDER, S1_FOLDERS, SPLITS, is_plain
+from earthprobe.layout import FOLDERS, S1_FOLDER, SPLITS, Tar, is_plain
 from earthprobe.resume import JOB_OF, note_run
 from earthprobe.slurm import Request, check_site
 
@@ -32,6 +32,23 @@ PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
 SIMULATED = ARCHIVE["kind"] == "simulated"
+SENSORS = sensors_of(FEATURES)
+# Files of Sentinel-2 bear its name: those of Sentinel-1 do not change when it comes to them.
+SUFFIX = {"s1": "", "s2": "_s2"}
+SENSOR = {suffix: sensor for sensor, suffix in SUFFIX.items()}
+
+# Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
+KIND = ARCHIVE["kind"]
+SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
+# Patches and labels are those of Sentinel-1's files, whichever sensors the feature sets see.
+FILES = {s: SIMULATED_ROOT / S1_FOLDER if SIMULATED else patch_files(ARCHIVE, s) for s in {"s1": [], **SENSORS}}
+TARS = {
+    f"members{SUFFIX[sensor]}/{number:02d}": Tar(sensor, files)
+    for sensor, archives in FILES.items()
+    for number, files in enumerate(archives if isinstance(archives, list) else [])
+}
+PLAIN = [tar for tar in TARS if is_plain(TARS[tar].files)]
+
 # `earthprobe` is found also where the environment is not activated; a job says whose it is, for `earthprobe resume`.
 shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {JOB_OF}={os.getpid()}; ")
 
@@ -92,6 +109,17 @@ def package(*modules):
     return [in_repository(f"workflow/earthprobe/{module}.py") for module in modules]
 
 
+def source(sensor):
+    """Where a sensor's files are: a folder, or the lists of the members of tar archives."""
+    return [f"<results>/{tar}.parquet" for tar in TARS if TARS[tar].sensor == sensor] or FILES[sensor]
+
+
+def pixels(sensor):
+    """The files that lists of members point into."""
+    tars = [tar for tar in TARS if TARS[tar].sensor == sensor]
+    return [path for tar in tars for path in (TARS[tar].files if tar in PLAIN else [f"<results>/{tar}.contents"])]
+
+
 def split_lists():
     """The files that say which patches belong to which split; a simulated archive's need not exist yet."""
     if KIND == "reben":
@@ -106,6 +134,16 @@ def as_options(lists):
     return shlex.join(word for split, path in zip(SPLITS, lists) for word in (f"--{split}", path))
 
 
+def of_sensors(path, sensors=SENSORS):
+    """A path of each sensor, where {sensor} stands."""
+    return expand(path, sensor=[SUFFIX[sensor] for sensor in sensors], allow_missing=True)
+
+
+def seen_by(features):
+    """The sensors that a feature set sees."""
+    return [sensor for sensor in SENSORS if features in SENSORS[sensor]]
+
+
 def weights_file(features):
     """The file behind a feature set's weights; none where they are downloaded or drawn."""
     weights = FEATURES[features]["weights"]
@@ -114,6 +152,7 @@ def weights_file(features):
 
 wildcard_constraints:
     shard=r"\d{4}",
+    sensor="(_s2)?",
     features=names(FEATURES),
     labels=names(map(str, LABEL_SETS)),
     probe=names(PROBES),

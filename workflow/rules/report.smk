@@ -87,17 +87,16 @@ rule figure_gallery:
             "figures/gallery",
             "figures/style",
             "describe",
-            "shard",
-            "archive",
-            "layout",
-            "tiff",
-            "pixel_sums",
-            "progress",
+            "pixels",
+            "bands",
             "files",
             "errors",
         ),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
-        shards=expand("<results>/shards/{shard}.parquet", shard=SHARDS),
+        # Of both sensors, the colours of Sentinel-2 say more to the eye.
+        shards=lambda wc: expand(
+            of_sensors("<results>/shards{sensor}/{shard}.parquet", seen_by(wc.features)[-1:]), shard=SHARDS
+        ),
     output:
         png=report(
             "<results>/figures/gallery_{features}_{labels}_{probe}.png",

@@ -12,7 +12,8 @@ import pytest
 from earthprobe.explore import explore
 from earthprobe.figures import class_distribution, confusion, f2_per_class, gallery, label_correlation, style, umap
 from earthprobe.files import with_metadata, write_csv
-from earthprobe.shard import read_patches, write_shard
+from earthprobe.pixels import read_patches
+from earthprobe.shard import write_shard
 from matplotlib.figure import Figure
 from torchgeo.datasets import BigEarthNet
 
@@ -209,7 +210,7 @@ def scored(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path) -> Callable
     """Scores of twelve patches on three classes, and their shard."""
 
     def make() -> tuple[Path, Path]:
-        write_shard(patches_of(twelve, shards=1), [twelve.s1_folder], 0, tmp_path / "shard.parquet")
+        write_shard(patches_of(twelve, shards=1), "s1", [twelve.s1_folder], 0, tmp_path / "shard.parquet")
         ids = [p for split in ("val", "test") for p in twelve.splits[split]]
         scores = np.array([[0.9, 0.1, 0.2]] * 3 + [[0.8, 0.7, 0.1], [0.6, 0.2, 0.1], [0.1, 0.9, 0.1]], np.float32)
         targets = np.array([[1, 1, 1]] * 3 + [[1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
@@ -271,17 +272,25 @@ def test_gallery(
 
 def test_quick_looks_are_red_green_blue_by_band():
     vv, vh = np.full((120, 120), -3.0, np.float32), np.full((120, 120), -29.0, np.float32)
-    image = gallery.quick_look(np.stack([vv, vh]))
+    image = gallery.quick_look({"VV": vv, "VH": vh})
     assert image.shape == (120, 120, 3)
     assert image[0, 0].tolist() == [255, 0, 255]
+
+
+def test_quick_looks_of_reflectance_are_true_colour():
+    planes = {f"B{n:02d}": np.full((120, 120), 250 * n, np.uint16) for n in (2, 3, 4, 8)}
+    image = gallery.quick_look(planes | {"B04": np.full((120, 120), 65535, np.uint16)})
+    assert image.shape == (120, 120, 3)
+    assert image[0, 0].tolist() == [255, 76, 51]
 
 
 def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
     from tests.conftest import read_band
 
-    write_shard(patches_of(twelve, shards=1), [twelve.s1_folder], 0, tmp_path / "shard.parquet")
+    write_shard(patches_of(twelve, shards=1), "s1", [twelve.s1_folder], 0, tmp_path / "shard.parquet")
     wanted = {twelve.splits["val"][1], "S1A_elsewhere"}
     (found,) = read_patches(tmp_path / "shard.parquet", wanted).items()
     assert found[0] == twelve.splits["val"][1]
-    want = [read_band(twelve.s1_folder / found[0] / f"{found[0]}_{b}.tif") for b in ("VV", "VH")]
-    np.testing.assert_array_equal(found[1], np.stack(want))
+    assert list(found[1]) == ["VV", "VH"]
+    for band, plane in found[1].items():
+        np.testing.assert_array_equal(plane, read_band(twelve.s1_folder / found[0] / f"{found[0]}_{band}.tif"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +11,15 @@ import polars as pl
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.figures.style import new_figure, note, save, short
 from earthprobe.files import read_metadata, write_csv
-from earthprobe.shard import read_patches
+from earthprobe.pixels import read_patches
 
 EACH = 3  # quick-looks of either kind
 COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predicted", "data", "weights")
 
 # dB that become black and full colour: VV red, VH green, VV-VH blue.
 RANGES = ((-22.0, -3.0), (-29.0, -10.0), (1.0, 13.0))
+BRIGHT = 2500  # reflectance times 10,000 that becomes full colour; few surfaces but snow and cloud are brighter
+COLOURS = {"s1": "red VV, green VH, blue VV-VH", "s2": "true colour (B04, B03, B02)"}
 
 
 def gather(scores: Path, threshold: float, output: Path) -> None:
@@ -55,13 +58,14 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
         csv: what :func:`gather` wrote.
         scores: a probe's ``scores.parquet``, for the names of all classes, also of those that the test split lacks.
         probe: the probe's name, for the note.
-        shards: all shards, for the pixels.
+        shards: all shards of the sensor to show.
         outputs: image files.
     """
     table = pl.read_csv(csv, schema_overrides={"true": pl.String, "predicted": pl.String})
     classes = read_metadata(scores)["classes"]
     wanted = set(table["patch_id"])
     looks = {p: quick_look(v) for path in shards for p, v in read_patches(path, wanted).items()}
+    colours = COLOURS["s1" if "VV" in read_metadata(shards[0])["bands"] else "s2"]
     rows = {number: table.filter(pl.col("class") == number) for number in range(len(classes))}
     step = 1.52  # of a row, in widths of a quick-look
     figure = new_figure(0.5 + 1.13 * step * len(classes) * 0.94)
@@ -80,7 +84,7 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
     axes.set_aspect("equal")
     axes.set_axis_off()
     data, weights = (table["data"][0], table["weights"][0]) if len(table) else ("", "")
-    note(figure, f"{probe}, test split; red VV, green VH, blue VV-VH; numbers are classes", data, weights)
+    note(figure, f"{probe}, test split; {colours}; numbers are classes", data, weights)
     save(figure, outputs, dpi=110)  # about one pixel of the patch for one of the picture
 
 
@@ -92,15 +96,18 @@ def _place(axes: object, row: Mapping[str, object], top: float, looks: Mapping[s
     axes.text(left + 0.02, top + 0.98, text, fontsize=5.6, va="top", linespacing=1.15)  # type: ignore[attr-defined]
 
 
-def quick_look(pixels: npt.NDArray[np.float32]) -> npt.NDArray[np.uint8]:
-    """A false-colour image of a patch.
+def quick_look(pixels: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
+    """An image of a patch: true colour where its bands are there, else false colour.
 
     Args:
-        pixels: VV and VH in dB, shape (2, 120, 120).
+        pixels: band -> backscatter in dB or reflectance times 10,000, shape (120, 120).
 
     Returns:
-        Red VV, green VH, blue VV-VH, shape (120, 120, 3).
+        Red B04, green B03, blue B02, or red VV, green VH, blue VV-VH, shape (120, 120, 3).
     """
-    bands = (pixels[0], pixels[1], pixels[0] - pixels[1])
+    if "VV" not in pixels:
+        colours = np.stack([pixels[band] for band in ("B04", "B03", "B02")], axis=-1)
+        return (255 * (colours / BRIGHT).clip(0, 1)).astype(np.uint8)
+    bands = (pixels["VV"], pixels["VH"], pixels["VV"] - pixels["VH"])
     scaled = [np.clip((b - low) / (high - low), 0, 1) for b, (low, high) in zip(bands, RANGES, strict=True)]
     return (255 * np.stack(scaled, axis=-1)).astype(np.uint8)
