@@ -13,9 +13,8 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.tools import REPOSITORY, WORK, Row, archive, peak_mib, side_by_side, timed
+from bench.tools import DATA, WORK, Row, archive, peak_mib, side_by_side, timed
 
-DATA = REPOSITORY.parent / "shared" / "data"
 LABELS = {
     "labels": ["Non-irrigated arable land", "Pastures", "Mixed forest"],
     "coordinates": {"ulx": 300000, "uly": 5299980, "lrx": 301200, "lry": 5298780},

@@ -21,7 +21,19 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from bench import archives
-from bench.tools import DIMENSIONS, REPOSITORY, WORK, Row, archive, peak_mib, probe_data, side_by_side, timed, weights
+from bench.tools import (
+    DIMENSIONS,
+    REPOSITORY,
+    WORK,
+    Row,
+    archive,
+    optical,
+    peak_mib,
+    probe_data,
+    side_by_side,
+    timed,
+    weights,
+)
 
 CORES = os.cpu_count() or 1
 GFLOP = 35.4  # of DOFA base for one patch: 197 tokens of 224 x 224 pixels
@@ -67,7 +79,7 @@ def shard_read() -> Row:
     return Row(len(paths) / ours, len(paths) / other, "bands/s", len(paths) / limit)
 
 
-def shard() -> Row:
+def shard(sensor: str) -> Row:
     """From TIFFs to the Parquet file of a shard: ours, a loop over rasterio, and merely the bytes."""
     import rasterio
     from earthprobe import shard as module
@@ -75,8 +87,10 @@ def shard() -> Row:
     from earthprobe.layout import S1_FOLDER
 
     root = archive()
-    ids = pl.read_parquet(root / "shard.parquet", columns=["patch_id"])["patch_id"].to_list()
-    bands, schema = bands_of("s1"), module.schema_of("s1")
+    folder = root / S1_FOLDER if sensor == "s1" else optical()
+    table = pl.read_parquet(root / "patches.parquet").sort("patch_id")
+    patches = list(zip(table["patch_id"], table["patch_id" if sensor == "s1" else "s2_id"], strict=True))
+    bands, schema = bands_of(sensor), module.schema_of(sensor)
 
     def other() -> None:
         with pq.ParquetWriter(
@@ -87,30 +101,68 @@ def shard() -> Row:
             use_byte_stream_split=[f"{band}.list.element" for band in bands],
             write_statistics=["patch_id"],
         ) as writer:
-            for start in range(0, len(ids), module.ROW_GROUP):
-                group, planes = ids[start : start + module.ROW_GROUP], {band: [] for band in bands}
-                for patch_id in group:
+            for start in range(0, len(patches), module.ROW_GROUP):
+                group, planes = patches[start : start + module.ROW_GROUP], {band: [] for band in bands}
+                for _, name in group:
                     for band, values in planes.items():
-                        with rasterio.open(root / S1_FOLDER / patch_id / f"{patch_id}_{band}.tif") as image:
+                        with rasterio.open(folder / name / f"{name}_{band}.tif") as image:
                             values.append(image.read(1).ravel())
                 columns = [
                     pa.FixedSizeListArray.from_arrays(pa.array(np.concatenate(v)), type=schema.field(band).type)
                     for band, v in planes.items()
                 ]
-                writer.write_table(pa.table([pa.array(group), *columns], schema=schema))
+                writer.write_table(pa.table([pa.array([p for p, _ in group]), *columns], schema=schema))
 
     def ours() -> None:
-        module.write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "ours.parquet")
+        module.write_shard(root / "patches.parquet", sensor, [folder], 0, root / "ours.parquet")
 
     def as_bytes() -> None:
-        for patch_id in ids:
+        for _, name in patches:
             for band in bands:
-                (root / S1_FOLDER / patch_id / f"{patch_id}_{band}.tif").read_bytes()
+                (folder / name / f"{name}_{band}.tif").read_bytes()
 
     (mine, _), (theirs, _) = side_by_side(ours, other, 5)
     assert pq.read_table(root / "ours.parquet").equals(pq.read_table(root / "other.parquet"))
     limit = min(timed(as_bytes)[0] for _ in range(5))
-    return Row(len(ids) / mine, len(ids) / theirs, "patches/s", len(ids) / limit)
+    return Row(len(patches) / mine, len(patches) / theirs, "patches/s", len(patches) / limit)
+
+
+def read_s2() -> Row:
+    """All bands of Sentinel-2 at 10 m: ours from a shard, rasterio from files, and the shard without resampling."""
+    import rasterio
+    from earthprobe.bands import bands_of
+    from earthprobe.pixels import read_shards
+    from earthprobe.shard import write_shard
+    from rasterio.enums import Resampling
+
+    root, folder, bands = archive(), optical(), bands_of("s2")
+    path = root / "s2.parquet"
+    write_shard(root / "patches.parquet", "s2", [folder], 0, path)
+    names = pl.read_parquet(root / "patches.parquet").sort("patch_id")["s2_id"].to_list()
+
+    def ours() -> list[Any]:
+        return [pixels[0].copy() for _, pixels in read_shards([path], bands, 256)]
+
+    def theirs() -> list[Any]:
+        first = []
+        for number, name in enumerate(names):
+            planes = []
+            for band in bands:
+                with rasterio.open(folder / name / f"{name}_{band}.tif") as image:
+                    planes.append(image.read(1, out_shape=(120, 120), resampling=Resampling.bilinear))
+            if number % 256 == 0:
+                first.append(np.stack(planes))
+        return first
+
+    def merely_read() -> None:
+        with pq.ParquetFile(path) as file:
+            for _ in file.iter_batches(batch_size=256):
+                pass
+
+    (mine, a), (other, b) = side_by_side(ours, theirs)
+    np.testing.assert_allclose(np.stack(a), np.stack(b), atol=0.51)  # rasterio's are rounded
+    limit = min(timed(merely_read)[0] for _ in range(5))
+    return Row(len(names) / mine, len(names) / other, "patches/s", len(names) / limit)
 
 
 def _write_shard(root: Path) -> None:
@@ -473,7 +525,9 @@ def dag(shards: int, goal: float) -> Row:
 
 ROWS: dict[str, Callable[[], Row]] = {
     "shard_read": shard_read,
-    "shard": shard,
+    "shard": functools.partial(shard, "s1"),
+    "shard_s2": functools.partial(shard, "s2"),
+    "read_s2": read_s2,
     "shard_memory": shard_memory,
     "tar": functools.partial(archives.tar, 10_000, ".tar"),
     "tar_gz": functools.partial(archives.tar, 50_000, ".tar.gz"),

@@ -1,6 +1,7 @@
 """What the benchmarks measure with, and the inputs that they share."""
 
 import multiprocessing
+import shutil
 import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -9,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import polars as pl
 from earthprobe.cli import peak_memory
 
 REPOSITORY = Path(__file__).parents[1]
+DATA = REPOSITORY.parent / "shared" / "data"
 WORK = Path("results/bench/work")
 DIMENSIONS = 768
 
@@ -100,6 +103,25 @@ def archive(patches: int = 1024) -> Path:
         write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "shard.parquet")
         write_statistics(root / "patches.parquet", [root / "shard.parquet"], 0, root / "statistics.json")
     return root
+
+
+def optical() -> Path:
+    """The same archive with Sentinel-2 patches: the real ones, over and over under other names."""
+    from earthprobe.layout import FOLDERS
+
+    root = archive()
+    folder = root / FOLDERS["s2"]["bigearthnet-v1"]
+    if not folder.exists():
+        part = folder.with_name("part")
+        shutil.rmtree(part, ignore_errors=True)
+        sources = sorted((DATA / "bigearthnet-v1-sample" / folder.name).iterdir())
+        contents = [{f.stem.rpartition("_")[2]: f.read_bytes() for f in path.glob("*.tif")} for path in sources]
+        for number, name in enumerate(pl.read_parquet(root / "patches.parquet")["s2_id"]):
+            (part / name).mkdir(parents=True)
+            for band, content in contents[number % len(contents)].items():
+                (part / name / f"{name}_{band}.tif").write_bytes(content)
+        part.rename(folder)
+    return folder
 
 
 def weights() -> Path:

@@ -89,9 +89,8 @@ def write_shard(patches: Path, sensor: str, source: Sequence[Path], shard: int, 
             pq.ParquetWriter(
                 part,
                 schema,
-                # Splitting a float's bytes makes speckle compressible. LZ4 keeps 0.78 of the raw size and zstd 0.75,
-                # but takes a quarter longer to read and to write; of Sentinel-2 it keeps 0.58, and is the fastest to
-                # read and among the fastest to write (docs/performance.md).
+                # Splitting a number's bytes makes speckle compressible. LZ4 keeps 0.78 of the raw size and zstd 0.75
+                # (of Sentinel-2 0.75 and 0.67), but takes a quarter longer to read and to write (docs/performance.md).
                 compression="lz4",
                 use_dictionary=False,
                 use_byte_stream_split=[f"{band}.list.element" for band in bands],
