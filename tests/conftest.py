@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from earthprobe.bands import BANDS
+from earthprobe.bands import BANDS, bands_of
 from earthprobe.tiff import Plane, decode_band
 
 REPOSITORY = Path(__file__).parents[1]
@@ -76,12 +76,29 @@ class TinyArchive:
             self.splits[split].append(name)
         return name
 
+    @staticmethod
+    def s2_name(patch_id: str) -> str:
+        """The name of the Sentinel-2 patch of a patch."""
+        return f"S2A_MSIL2A_20170613T101031_{patch_id.split('_')[-2]}_39"
+
+    def add_optical(self) -> Path:
+        """Adds Sentinel-2 to all patches, and returns the folder."""
+        rng = np.random.default_rng(0)
+        folder = self.root / "BigEarthNet-v1.0"
+        for patch in self.s1_folder.iterdir():
+            name = self.s2_name(patch.name)
+            (folder / name).mkdir(parents=True)
+            for band in bands_of("s2"):
+                pixels = rng.integers(0, 10_000, [BANDS[band].size] * 2, dtype=np.uint16)
+                tifffile.imwrite(folder / name / f"{name}_{band}.tif", pixels)
+        return folder
+
     def split_files(self) -> dict[str, Path]:
         """Writes the split files."""
         paths = {}
         for split, names in self.splits.items():
             paths[split] = self.root / f"bigearthnet-{split}.csv"
-            lines = [f"S2A_MSIL2A_20170613T101031_{i}_39,{name}\r\n" for i, name in enumerate(names)]
+            lines = [f"{self.s2_name(name)},{name}\r\n" for name in names]
             paths[split].write_bytes("".join(lines).encode())
         return paths
 

@@ -49,6 +49,8 @@ def test_a_folder_and_an_archive_read_the_same(folder: Path, members: Path):
             source.read("scene/S1A_1", "B01.tif")
         with pytest.raises(ValueError, match=r"^S1A_3_VV.tif is missing$"):
             source.read("S1A_3", "VV.tif")
+        assert source.has("scene/S1A_1")
+        assert not source.has("S1A_3")
 
 
 def test_the_last_of_several_files_of_a_name_counts(members: Path):

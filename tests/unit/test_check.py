@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 import pytest
-from earthprobe.bands import bands_of
+from earthprobe.bands import BANDS, bands_of
 from earthprobe.check import (
     PATCHES,
     PUBLISHED,
@@ -148,6 +148,34 @@ def test_reflectances_have_a_clear_verdict(found: dict[str, dict[str, float]], p
     for finding in findings:
         assert finding.verdict == word
         assert advice in finding.advice
+
+
+def test_an_offset_is_seen_by_most_bands():
+    """Also where water or snow moves some of them further or less."""
+    found = reflectance(1000) | {
+        "B01": {"mean": 340.8 + 500, "std": 554.8},
+        "B09": {"mean": 2246.1 + 2500, "std": 1302},
+    }
+    findings = list(reflectance_findings(found, V1_OPTICAL, 519_284))
+    assert all("subtract the offset" in finding.advice for finding in findings)
+    found["B01"] = reflectance()["B01"]  # an offset spares no band
+    findings = list(reflectance_findings(found, V1_OPTICAL, 519_284))
+    assert not any("subtract the offset" in finding.advice for finding in findings)
+    assert [finding.verdict for finding in findings] == ["as published"] + ["off"] * 11
+
+
+def test_a_deviation_that_is_off_is_off():
+    found = reflectance() | {"B08": {"mean": 2218.9, "std": 700.0}}
+    words = {finding.what: finding.verdict for finding in reflectance_findings(found, V1_OPTICAL, 519_284)}
+    assert [what for what, word in words.items() if word == "off"] == ["pixels of B08"]
+
+
+def test_published_reflectance_of_both_archives_agrees():
+    """They are the same scenes, processed anew; and a table of figures is easily mistyped."""
+    assert list(PUBLISHED["reben"]) == list(PUBLISHED["bigearthnet-v1"]) == list(BANDS)
+    for band in bands_of("s2"):
+        for ours, theirs in zip(PUBLISHED["reben"][band], PUBLISHED["bigearthnet-v1"][band], strict=True):
+            assert ours == pytest.approx(theirs, rel=0.07)
 
 
 def test_one_band_that_is_another_is_off_alone():

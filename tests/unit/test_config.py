@@ -224,7 +224,7 @@ def test_what_lies_beside_an_archive_is_no_part_of_it(tmp_path: Path):
         path.touch()
     assert patch_files(fetched, "s1") == patch_files(kind("bigearthnet-v1", tmp_path), "s1") == [[whole]]
     (tmp_path / f"{top}.tar").touch()
-    with pytest.raises(UserError, match=rf"holds {top}.tar, {top}.tar.gz: name the one to read as archive.root"):
+    with pytest.raises(UserError, match=rf"holds {top}.tar, {top}.tar.gz: rename all but the one to read"):
         patch_files(kind("bigearthnet-v1", tmp_path), "s1")
 
 
@@ -247,6 +247,28 @@ def test_sensors_are_those_that_a_feature_set_sees():
     features = {"a": {"bands": ["VV"]}, "b": {"bands": ["B02", "VH"]}, "c": {"bands": ["B12"]}}
     assert sensors_of(features) == {"s1": ["a", "b"], "s2": ["b", "c"]}
     assert sensors_of({"c": features["c"]}) == {"s2": ["c"]}
+
+
+def test_sentinel_2_that_is_not_there_is_said_before_any_job(v1_sample: Path, tmp_path: Path):
+    for path in (*v1_sample.glob("*.csv"), v1_sample / "BigEarthNet-S1-v1.0"):
+        (tmp_path / path.name).symlink_to(path)
+    archive = {"name": "x", "kind": "bigearthnet-v1", "root": str(tmp_path)}
+    message = r"holds neither the folder BigEarthNet-v1.0 nor BigEarthNet-S2-v1.0.tar, .tar.gz or .tar.zst$"
+    with pytest.raises(UserError, match=message):
+        resolve(optical(archive), SCHEMA)
+    (tmp_path / "BigEarthNet-S2.tar.zst").touch()
+    with pytest.raises(UserError, match="holds BigEarthNet-S2, which is reben, and no BigEarthNet-v1.0$"):
+        resolve(optical(archive), SCHEMA)
+    (tmp_path / "BigEarthNet-v1.0").symlink_to(v1_sample / "BigEarthNet-v1.0")
+    assert resolve(optical(archive), SCHEMA)["features"]["both"]["bands"] == ["VV", "B02", "B8A"]
+
+
+def test_lists_lie_beside_any_of_several_archives(tmp_path: Path):
+    for folder, name in (("a", "BigEarthNet-S2.tar.zst"), ("b", "BigEarthNet-S1.tar.zst"), ("b", "metadata.parquet")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+    archive = kind("reben", [str(tmp_path / "a/BigEarthNet-S2.tar.zst"), str(tmp_path / "b/BigEarthNet-S1.tar.zst")])
+    assert tables(archive | {"snow_and_clouds": False}) == [tmp_path / "b/metadata.parquet"]
 
 
 def test_a_simulated_archive_has_no_reflectance():
@@ -277,7 +299,7 @@ def test_sentinel_2_lies_beside_sentinel_1(tmp_path: Path, name: str, folder: st
     named = kind(name, [str(s1), str(s2)])
     assert patch_files(named, "s1") == [[s1]]
     assert patch_files(named, "s2") == [[s2]]
-    with pytest.raises(UserError, match=f"no tar archive of {folder} among {s1}: add it"):
+    with pytest.raises(UserError, match=f"no tar archive of {folder} among {s1}: add it, under the name {published}"):
         patch_files(kind(name, s1), "s2")
     (tmp_path / folder).mkdir()
     assert patch_files(archive, "s2") == tmp_path / folder

@@ -15,7 +15,7 @@ from earthprobe import fetch as module
 from earthprobe.cli import main
 from earthprobe.errors import UserError
 from earthprobe.fetch import FILES, Published, fetch
-from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, TARS
+from earthprobe.layout import FOLDERS, METADATA, SNOW_AND_CLOUDS, TARS
 from torchgeo.datasets import BigEarthNet, BigEarthNetV2
 
 from tests.conftest import SHARED, needs
@@ -231,11 +231,14 @@ def test_files_are_those_of_torchgeo_and_of_the_samples():
     for split, entry in BigEarthNet.splits_metadata.items():
         assert FILES[entry["filename"]].md5 == entry["md5"]
         assert entry["url"].startswith(FILES[f"bigearthnet-{split}.csv"].url)
-    assert FILES[TARS["s1"]["bigearthnet-v1"]] == Published(
-        BigEarthNet.metadata["s1"]["url"], BigEarthNet.metadata["s1"]["md5"]
-    )
+    for sensor in ("s1", "s2"):
+        theirs = BigEarthNet.metadata[sensor]
+        assert FILES[TARS[sensor]["bigearthnet-v1"]] == Published(theirs["url"], theirs["md5"])
+        assert FOLDERS[sensor]["bigearthnet-v1"] == theirs["directory"]
+        assert FOLDERS[sensor]["reben"] == BigEarthNetV2.dir_file_names[sensor]
     assert FILES[METADATA].md5 == BigEarthNetV2.metadata_locs["metadata"]["files"]["metadata.parquet"]
-    assert TARS["s1"]["reben"] in FILES
+    assert {tar for tars in TARS.values() for tar in tars.values()} < set(FILES)
+    assert all(published.url.endswith(name) for name, published in FILES.items() if "-S" in name)
     for name in (METADATA, SNOW_AND_CLOUDS):
         content = (needs(SHARED / "reben-metadata") / name).read_bytes()
         assert hashlib.md5(content, usedforsecurity=False).hexdigest() == FILES[name].md5

@@ -52,6 +52,16 @@ def test_rejected_patches_are_not_expected(tmp_path: Path):
     assert table.height == 2999
 
 
+def test_what_either_sensor_rejects_is_not_expected(tmp_path: Path):
+    shard = write(tmp_path / "0.parquet", IDS[2:10])
+    pl.DataFrame({"patch_id": IDS[:10]}).write_parquet(tmp_path / "patches.parquet")
+    statistics = [tmp_path / "s1.json", tmp_path / "s2.json"]
+    for number, path in enumerate(statistics):
+        path.write_text(json.dumps({"rejected": [[IDS[number], "train", "x"]]}))
+    merge([shard], tmp_path / "patches.parquet", statistics, tmp_path / "merged.parquet")
+    assert pl.read_parquet(tmp_path / "merged.parquet")["patch_id"].to_list() == sorted(IDS[2:10])
+
+
 @pytest.mark.parametrize(
     ("parts", "message"),
     [

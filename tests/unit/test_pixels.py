@@ -1,7 +1,6 @@
 from pathlib import Path
 
 import numpy as np
-import polars as pl
 import pytest
 from earthprobe.bands import BANDS, bands_of
 from earthprobe.pixels import read_patches, read_shards, resample
@@ -11,7 +10,7 @@ from rasterio.io import MemoryFile
 from torchgeo.datasets import BigEarthNet
 
 from tests.archives import both_sensors
-from tests.conftest import index_folder, read_band
+from tests.conftest import Indexer, TinyArchive, index_folder, read_band
 
 S2 = bands_of("s2")
 
@@ -79,21 +78,45 @@ def test_both_sensors_come_in_the_order_asked_for(root: Path):
                 np.testing.assert_array_equal(plane, resample(stored[None])[0])
 
 
-@pytest.mark.parametrize("batch_size", [1, 2, 3, 100])
-def test_a_patch_that_one_sensor_lacks_is_left_out_and_batches_stay_full(root: Path, batch_size: int):
-    patches = sorted(p.name for p in (root / "BigEarthNet-S1-v1.0").iterdir())
-    names = {line.split(",")[1]: line.split(",")[0] for p in root.glob("*.csv") for line in p.read_text().split()}
-    (root / "BigEarthNet-S1-v1.0" / patches[1] / f"{patches[1]}_VH.tif").unlink()
-    dark = names[patches[4]]
-    (root / "BigEarthNet-v1.0" / dark / f"{dark}_B09.tif").write_bytes(b"")
-    s1, s2 = shards(root)
-    assert pl.read_parquet(s1)["patch_id"].to_list() == patches[:1] + patches[2:]
-    assert pl.read_parquet(s2)["patch_id"].to_list() == patches[:4] + patches[5:]
-    batches = list(read_shards([s1, s2], ["VV", "B02"], batch_size))
-    both = [patches[i] for i in (0, 2, 3, 5)]
-    assert [patch_id for ids, _ in batches for patch_id in ids] == both
-    assert [len(ids) for ids, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
-    pixels = np.concatenate([values for _, values in batches])
-    for number, (sensor, band) in enumerate(((s1, "VV"), (s2, "B02"))):
-        alone = read_patches(sensor, both)
-        np.testing.assert_array_equal(pixels[:, number], [alone[patch_id][band] for patch_id in both])
+@pytest.mark.parametrize("batch_size", [1, 3, 5, 8, 100])
+def test_patches_that_a_sensor_lacks_are_left_out_and_batches_stay_full(
+    tiny: TinyArchive,
+    patches_of: Indexer,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    batch_size: int,
+):
+    """Over several row groups, with other patches missing in each sensor; against the files."""
+    monkeypatch.setattr("earthprobe.shard.ROW_GROUP", 7)
+    for split, count in (("train", 16), ("val", 6), ("test", 6)):
+        for _ in range(count):
+            tiny.add(split)
+    optical = tiny.add_optical()
+    ids = sorted(path.name for path in tiny.s1_folder.iterdir())
+    dark, blind = {ids[1], ids[9], ids[10], ids[27]}, {ids[0], ids[9], ids[15]}
+    for patch_id in dark:
+        (tiny.s1_folder / patch_id / f"{patch_id}_VH.tif").unlink()
+    for patch_id in blind:
+        name = tiny.s2_name(patch_id)
+        (optical / name / f"{name}_B12.tif").write_bytes(b"")
+    patches = patches_of(tiny, shards=1)
+    shards = [tmp_path / "s1.parquet", tmp_path / "s2.parquet"]
+    for sensor, folder, shard in zip(("s1", "s2"), (tiny.s1_folder, optical), shards, strict=True):
+        write_shard(patches, sensor, [folder], 0, shard)
+    batches = list(read_shards(shards, ["VV", "B02"], batch_size))
+    both = [patch_id for patch_id in ids if patch_id not in dark | blind]
+    assert [patch_id for found, _ in batches for patch_id in found] == both
+    assert [len(found) for found, _ in batches[:-1]] == [batch_size] * (len(batches) - 1)
+    pixels = dict(zip(both, np.concatenate([values for _, values in batches]), strict=True))
+    alone = [read_patches(shard, ids) for shard in shards]
+    assert [set(found) for found in alone] == [set(ids) - dark, set(ids) - blind]
+    for patch_id in ids:
+        vv = read_band(tiny.s1_folder / patch_id / f"{patch_id}_VV.tif")
+        name = tiny.s2_name(patch_id)
+        b02, b09 = (read_band(optical / name / f"{name}_{band}.tif") for band in ("B02", "B09"))
+        if patch_id in pixels:
+            np.testing.assert_array_equal(pixels[patch_id], [vv, b02])
+        if patch_id not in dark:
+            np.testing.assert_array_equal(alone[0][patch_id]["VV"], vv)
+        if patch_id not in blind:
+            np.testing.assert_array_equal(alone[1][patch_id]["B09"], b09)

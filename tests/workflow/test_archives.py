@@ -154,11 +154,13 @@ def test_packed_patches_become_shards_and_nothing_runs_for_nothing(
 def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sample: Path, tmp_path: Path):
     """Real patches of both sensors, one unpacked and one not; alone and together through the same model."""
     names = both_sensors(v1_sample, tmp_path)
+    absent = next(iter(names))  # of train
+    shutil.rmtree(tmp_path / "BigEarthNet-v1.0" / names[absent])
     pack(tmp_path / "BigEarthNet-v1.0", tmp_path / "BigEarthNet-S2-v1.0.tar.gz")
     shutil.rmtree(tmp_path / "BigEarthNet-v1.0")
     model = {"model": "dofa_base_patch16_224", "weights": "random:0", "precision": "float32"}
     config: dict[str, Any] = {
-        "archive": {"name": "both", "kind": "bigearthnet-v1", "root": str(tmp_path), "shards": 2},
+        "archive": {"name": "both", "kind": "bigearthnet-v1", "root": str(tmp_path), "shards": 1},
         "label_sets": [19],
         "features": {"s1": model | {"bands": list(bands_of("s1"))}},
         "probes": {"linear": {"kind": "linear", "strengths": [0.1], "max_iterations": 20}},
@@ -172,12 +174,12 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
     assert figures["figure_gallery"] == 3
     assert jobs == {
         "index_members_compressed": 1,
-        "shard": 2,
+        "shard": 1,
         "shard_statistics": 1,
         "rejected": 1,
         "check": 1,
         "embed_weights": 2,
-        "embed": 4,
+        "embed": 2,
         "merge": 2,
         "train_linear": 2,
         "evaluate": 2,
@@ -189,7 +191,7 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
     results = clone.results("both")
     for features, bands in (("s1", ["VV", "VH"]), ("s2", s2), ("s1_s2", ["VV", "VH", *s2])):
         table = pl.read_parquet(results / f"features/{features}.parquet")
-        assert table["patch_id"].to_list() == sorted(names)
+        assert table["patch_id"].to_list() == sorted(names if features == "s1" else names.keys() - {absent})
         assert np.isfinite(table["embedding"].to_numpy()).all()
         metadata = read_metadata(results / f"features/{features}.parquet")
         assert metadata["bands"] == bands
@@ -199,7 +201,22 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
     assert [row["features"] for row in rows] == ["s1", "s2", "s1_s2"]
     page = (results / "check.html").read_text()
     assert all(f"pixels of {band}" in page for band in BANDS)
-    assert (results / "rejected.csv").read_text().count("\n") == 1
+    assert "patches without Sentinel-2" in page
+    line = f"{absent},train,shard_s2,has no Sentinel-2 patch in the archive"
+    assert (results / "rejected.csv").read_text().splitlines()[1:] == [line]
+    # Without the other sensor, only the names and the labels of its patches are read.
+    alone = config | {"features": {"s2": config["features"]["s2"]}}
+    alone["archive"] = config["archive"] | {"name": "alone"}
+    jobs = clone.planned("shards", "check", config=alone)
+    assert jobs.pop("shards") == jobs.pop("shard") == jobs.pop("shard_statistics") == 1
+    assert jobs == {
+        "index_members_compressed": 1,
+        "index_patches": 1,
+        "index": 1,
+        "rejected": 1,
+        "check": 1,
+        "config": 1,
+    }
 
 
 def test_a_packed_archive_that_is_damaged_is_one_line(clone: Clone, tmp_path: Path):

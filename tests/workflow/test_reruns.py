@@ -125,7 +125,9 @@ EVERYTHING = {"simulate": 1, **BEHIND_THE_ARCHIVE}
     [
         ("simulate", EVERYTHING),
         ("index_patches", BEHIND_THE_ARCHIVE),
-        ("tiff", EVERYTHING),
+        ("bands", EVERYTHING),
+        ("tiff", {**EMBED, "shard": 3, "shard_statistics": 1, **REJECTED, "figure_gallery": 6}),
+        ("pixels", {**EMBED, "figure_gallery": 6}),
         ("shard", {**EMBED, "shard": 3, "shard_statistics": 1, **REJECTED}),
         ("shard_statistics", {**EMBED, "shard_statistics": 1, **REJECTED}),
         ("embed_weights", {**EMBED, "embed_weights": 1}),

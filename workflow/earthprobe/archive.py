@@ -47,6 +47,10 @@ class Source(Protocol):
         """
         ...
 
+    def has(self, folder: str) -> bool:
+        """Whether there is anything of a patch."""
+        ...
+
 
 class Folder:
     """An unpacked archive."""
@@ -67,6 +71,10 @@ class Folder:
         except OSError as error:
             raise ValueError(f"{name} cannot be read: {error.strerror}") from error
 
+    def has(self, folder: str) -> bool:
+        """See :class:`Source`."""
+        return (self._root / folder).is_dir()
+
 
 class Packed:
     """Files inside tar archives, or in what was copied out of compressed ones."""
@@ -81,6 +89,7 @@ class Packed:
         """
         wanted = pl.Series(sorted(folders), dtype=pl.String)
         self._places: dict[tuple[str, str], Place] = {}
+        self._folders: set[str] = set()
         for path in members:
             archive = read_metadata(path)["content"]
             here = pl.col("file").is_in(sorted(files)) & pl.col("folder").is_in(wanted.implode())
@@ -94,6 +103,7 @@ class Packed:
                 os.posix_fadvise(stream, 0, 0, os.POSIX_FADV_RANDOM)
             for folder, file, *place in table.rows():
                 self._places[folder, file] = (stream, *place)  # the last one counts, as tar unpacks it
+                self._folders.add(folder)
 
     def read(self, folder: str, file: str) -> bytes:
         """See :class:`Source`."""
@@ -112,6 +122,10 @@ class Packed:
         if len(content) < size:
             raise ValueError(f"{name} cannot be read: the archive has become shorter")
         return content
+
+    def has(self, folder: str) -> bool:
+        """See :class:`Source`."""
+        return folder in self._folders
 
 
 def open_source(paths: Sequence[Path], folders: Collection[str], files: Collection[str]) -> Source:

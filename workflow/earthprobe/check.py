@@ -13,7 +13,7 @@ import polars as pl
 
 from earthprobe.bands import BANDS
 from earthprobe.files import read_metadata, write_csv, write_text
-from earthprobe.layout import SPLITS
+from earthprobe.layout import NO_S2, SPLITS
 
 log = logging.getLogger(__name__)
 
@@ -124,9 +124,9 @@ def check(
     findings += _mismatches(
         Counter(row["problem"] for row in _rows(mismatches)), IN_NO_SPLIT.get((kind, snow_and_clouds))
     )
-    findings += _rejected(Counter(row["step"] for row in _rows(rejected)))
-    for path in statistics:
-        figures = json.loads(path.read_text(encoding="utf-8"))
+    sensors = [json.loads(path.read_text(encoding="utf-8")) for path in statistics]
+    findings += _rejected(_rows(rejected), {figures["sensor"] for figures in sensors})
+    for figures in sensors:
         expected_here = {
             b: figure for b, figure in PUBLISHED[published].items() if BANDS[b].sensor == figures["sensor"]
         }
@@ -193,11 +193,17 @@ def _mismatches(found: Mapping[str, int], in_no_split: int | None) -> Iterator[F
         yield Finding("patches in no split", f"{count:,}", f"{in_no_split:,}", word, advice)
 
 
-def _rejected(found: Mapping[str, int]) -> Iterator[Finding]:
-    for step, what in (("index", "patches without readable labels"), ("shard", "patches without readable pixels")):
-        count = found.get(step, 0)
+def _rejected(rows: list[dict[str, str]], sensors: set[str]) -> Iterator[Finding]:
+    absent = {row["patch_id"] for row in rows if row["reason"] == NO_S2}
+    damaged = [row for row in rows if row["reason"] != NO_S2]
+    for steps, what in ((["index"], "labels"), (["shard", "shard_s2"], "pixels")):
+        count = len({row["patch_id"] for row in damaged if row["step"] in steps})
         advice = "rejected.csv names them and says why." if count else ""
-        yield Finding(what, f"{count:,}", "0", OFF if count else AS_PUBLISHED, advice)
+        yield Finding(f"patches without readable {what}", f"{count:,}", "0", OFF if count else AS_PUBLISHED, advice)
+    if "s2" in sensors:
+        advice = "rejected.csv names them: fetch Sentinel-2 again, if it should be whole." if absent else ""
+        word = FEWER if absent else AS_PUBLISHED
+        yield Finding("patches without Sentinel-2", f"{len(absent):,}", "0", word, advice)
 
 
 def backscatter_findings(

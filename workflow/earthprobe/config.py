@@ -181,7 +181,10 @@ def patch_files(archive: Mapping[str, Any], sensor: str) -> Path | list[list[Pat
         optical = [path for path in roots if _is_tar_of(path, kind, "s2")]
         chosen = optical if sensor == "s2" else [path for path in roots if path not in optical]
         if not chosen:
-            raise UserError(f"config: archive.root: no tar archive of {top} among {', '.join(map(str, roots))}: add it")
+            raise UserError(
+                f"config: archive.root: no tar archive of {top} among {', '.join(map(str, roots))}: add it, under"
+                f" the name {published.partition('.tar')[0]}.tar, .tar.gz or .tar.zst"
+            )
         return _archives(chosen)
     (root,) = roots
     if (root / top).is_dir():
@@ -189,10 +192,12 @@ def patch_files(archive: Mapping[str, Any], sensor: str) -> Path | list[list[Pat
     if found := _archives(_tars(root, kind, sensor)):
         if len(found) > 1:
             names = ", ".join(files[0].name for files in found)
-            raise UserError(f"config: archive.root: {root} holds {names}: name the one to read as archive.root")
+            raise UserError(f"config: archive.root: {root} holds {names}: rename all but the one to read")
         return found
     for other_kind, other in FOLDERS[sensor].items():
-        if other_kind != "simulated" and other != top and ((root / other).is_dir() or any(root.glob(f"{other}.t*"))):
+        if other_kind in ("simulated", kind):
+            continue
+        if (root / other).is_dir() or _tars(root, other_kind, sensor):
             raise UserError(f"config: archive.root: {root} holds {other}, which is {other_kind}, and no {top}")
     stem = published.partition(".tar")[0]
     raise UserError(f"config: archive.root: {root} holds neither the folder {top} nor {stem}.tar, .tar.gz or .tar.zst")
@@ -251,14 +256,14 @@ def tables(archive: Mapping[str, Any]) -> list[Path]:
 
 
 def _beside(archive: Mapping[str, Any], *names: str, what: str) -> Path:
-    root = _roots(archive)[0]
-    folder = root.parent if root.is_file() else root
-    for name in names:
-        if (folder / name).is_file():
-            return folder / name
+    folders = list(dict.fromkeys(root.parent if root.is_file() else root for root in _roots(archive)))
+    for folder in folders:
+        for name in names:
+            if (folder / name).is_file():
+                return folder / name
     if archive["fetch"]:
-        return folder / names[0]
-    raise UserError(f"config: archive.root: {folder} lacks {what} {' or '.join(names)}: put it there")
+        return folders[0] / names[0]
+    raise UserError(f"config: archive.root: {folders[0]} lacks {what} {' or '.join(names)}: put it there")
 
 
 def _with_wavelengths(feature_set: Mapping[str, Any]) -> dict[str, Any]:

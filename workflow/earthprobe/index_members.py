@@ -2,7 +2,7 @@
 
 A tar archive that is not compressed is read where it lies from then on. Of a compressed one the files of the patches
 are copied, one after the other, into a single file, since there is no way into the midst of it. It holds 68 GB for the
-Sentinel-1 patches of BigEarthNet and is of no use once all shards are made.
+Sentinel-1 patches of BigEarthNet, 97 GB for those of Sentinel-2, and is of no use once all shards are made.
 """
 
 import logging

@@ -20,6 +20,9 @@ TARS = {
 }
 """What they are published as."""
 
+NO_S2 = "has no Sentinel-2 patch in the archive"
+"""Why a patch of which a part of the archive holds Sentinel-1 only is left out."""
+
 LICENCE = "CDLA-Permissive-1.0"
 """Of BigEarthNet v1 and reBEN."""
 PUBLISHED_WEIGHTS = ("DOFA_MAE",)

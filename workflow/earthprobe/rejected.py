@@ -17,5 +17,7 @@ def write_rejected(index: Path, statistics: Sequence[Path], output: Path) -> Non
     """
     rows = [(*entry[:2], "index", entry[2]) for entry in read_metadata(index)["rejected"]]
     for path in statistics:
-        rows += [(*e[:2], "shard", e[2]) for e in json.loads(path.read_text(encoding="utf-8"))["rejected"]]
+        figures = json.loads(path.read_text(encoding="utf-8"))
+        step = "shard" if figures["sensor"] == "s1" else "shard_s2"
+        rows += [(patch_id, split, step, reason) for patch_id, split, reason in figures["rejected"]]
     write_csv(output, ("patch_id", "split", "step", "reason"), sorted(rows))

@@ -17,7 +17,7 @@ from earthprobe.archive import Source, open_source
 from earthprobe.bands import BANDS, SIZE, UNITS, bands_of
 from earthprobe.errors import UserError
 from earthprobe.files import check_ids, read_metadata, replacing, with_metadata
-from earthprobe.layout import LICENCE, s2_folder
+from earthprobe.layout import LICENCE, NO_S2, s2_folder
 from earthprobe.pixel_sums import PixelSums
 from earthprobe.progress import Progress
 from earthprobe.tiff import decode_band
@@ -31,7 +31,7 @@ FEWEST_FOR_BAND_ORDER = 8
 """A single patch of open water can have VV below VH; the mean over this many patches has not."""
 
 
-class Member(NamedTuple):
+class Patch(NamedTuple):
     """A patch of a shard.
 
     Attributes:
@@ -62,9 +62,9 @@ def schema_of(sensor: str) -> pa.Schema:
 def write_shard(patches: Path, sensor: str, source: Sequence[Path], shard: int, output: Path) -> None:
     """Writes what a sensor saw of the patches of one shard, ordered by ``patch_id``.
 
-    Memory is bounded by a row group, whatever the shard's size. A patch that cannot be read is left out and
-    named in the metadata (``rejected``). The metadata also holds, a band, the sums over all pixels and over
-    those of the train split, which :mod:`earthprobe.shard_statistics` adds up over the shards.
+    Memory is that of a row group, and of a list of the patches' files where they are packed. A patch that cannot be
+    read is left out and named in the metadata (``rejected``). The metadata also holds, a band, the sums over all pixels
+    and over those of the train split, which :mod:`earthprobe.shard_statistics` adds up over the shards.
 
     Args:
         patches: ``patches.parquet``.
@@ -132,12 +132,10 @@ def write_shard(patches: Path, sensor: str, source: Sequence[Path], shard: int, 
         check_ids(part, [member.patch_id for member in members if member.patch_id not in left_out])
 
 
-def _members(patches: Path, sensor: str, shard: int) -> list[Member]:
+def _members(patches: Path, sensor: str, shard: int) -> list[Patch]:
     table = pl.scan_parquet(patches).filter(pl.col("shard") == shard).sort("patch_id")
     rows = table.select("patch_id", "split", "folder", "s2_id").collect().rows()
-    return [
-        Member(p, split, folder if sensor == "s1" else s2_folder(s2_id, folder)) for p, split, folder, s2_id in rows
-    ]
+    return [Patch(p, split, folder if sensor == "s1" else s2_folder(s2_id, folder)) for p, split, folder, s2_id in rows]
 
 
 class _Block:
@@ -145,15 +143,16 @@ class _Block:
 
     def __init__(self, source: Source, sensor: str, size: int) -> None:
         self._source = source
+        self._sensor = sensor
         self._schema = schema_of(sensor)
         self._planes: dict[str, npt.NDArray[Any]] = {
             name: np.empty((size, BANDS[name].size ** 2), dtype=BANDS[name].dtype) for name in bands_of(sensor)
         }
-        self._group: Sequence[Member] = ()
+        self._group: Sequence[Patch] = ()
         self._jobs: list[Future[list[list[PixelSums] | str]]] = []
         self._results: list[list[PixelSums] | str] = []
 
-    def begin(self, pool: ThreadPoolExecutor, group: Sequence[Member]) -> None:
+    def begin(self, pool: ThreadPoolExecutor, group: Sequence[Patch]) -> None:
         """Starts to read patches; each job reads several, since a job costs as much as a patch."""
         self._group = group
         self._jobs = [pool.submit(self._read, start) for start in range(0, len(group), PATCHES_A_JOB)]
@@ -185,7 +184,8 @@ class _Block:
                     _, size, dtype, _ = BANDS[band]
                     planes[row] = decode_band(content, f"{name}_{band}.tif", size, dtype).ravel()
             except ValueError as error:
-                results.append(str(error))
+                absent = self._sensor == "s2" and not self._source.has(member.folder)
+                results.append(NO_S2 if absent else str(error))
             else:
                 results.append([PixelSums.of(planes[row]) for planes in self._planes.values()])
         return results

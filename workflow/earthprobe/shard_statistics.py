@@ -7,6 +7,7 @@ from pathlib import Path
 from earthprobe.bands import BANDS
 from earthprobe.errors import UserError
 from earthprobe.files import parquet, read_metadata, write_json
+from earthprobe.layout import NO_S2
 from earthprobe.pixel_sums import PixelSums
 
 log = logging.getLogger(__name__)
@@ -20,7 +21,8 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
     Args:
         patches: ``patches.parquet``.
         shards: all shards of a sensor.
-        max_rejected: the largest share of unreadable patches to go on with.
+        max_rejected: the largest share of unreadable patches to go on with; those that the archive has not of
+            Sentinel-2 are not among them.
         output: JSON: the sensor; each band's mean and std over the train split and over all, in dB or reflectance
             times 10,000, at the resolution as published; the number of patches; the rejected ones as (patch_id,
             split, reason).
@@ -40,7 +42,7 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
         for entry in metadata["rejected"]:
             log.warning("rejected %s (%s): %s", *entry)
             rejected.append(tuple(entry))
-        if metadata["rejected"]:
+        if any(reason != NO_S2 for _, _, reason in metadata["rejected"]):
             mended.append(str(path))
         here = {name: {b: PixelSums(**s) for b, s in bands.items()} for name, bands in metadata["sums"].items()}
         if _swapped(here["all"]):
@@ -50,11 +52,12 @@ def write_statistics(patches: Path, shards: Sequence[Path], max_rejected: float,
                 total = sums.setdefault(name, {})
                 total[band] = total.get(band, PixelSums()) + values
 
-    if len(rejected) > max_rejected * count:
+    damaged = [entry for entry in rejected if entry[2] != NO_S2]
+    if len(damaged) > max_rejected * count:
         raise UserError(
-            f"{len(rejected)} of {count} patches ({len(rejected) / count:.1%}) are rejected, more than"
-            f" archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first is {rejected[0][0]}:"
-            f" {rejected[0][2]}; after mending them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
+            f"{len(damaged)} of {count} patches ({len(damaged) / count:.1%}) are rejected, more than"
+            f" archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first is {damaged[0][0]}:"
+            f" {damaged[0][2]}; after mending them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
             " and run again"
         )
     if _swapped(sums["all"]):

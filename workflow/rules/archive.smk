@@ -2,7 +2,7 @@
 
 # What is still to be downloaded. Once it is there, no rule makes it, so that no change of ours can ever delete it.
 FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
-SOURCES = [] if SIMULATED else [*split_lists(), *(file for tar in TARS.values() for file in tar.files)]
+SOURCES = [] if SIMULATED else [*split_lists(), *(file for tar in PACKED.values() for file in tar.files)]
 TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
 
 
@@ -54,7 +54,7 @@ rule index_members:
     """Where in a tar archive the files of the patches are."""
     input:
         package("index_members", "archive", "tar", "layout", "progress", "files", "errors"),
-        tar=lambda wc: TARS[wc.tar].files,
+        tar=lambda wc: PACKED[wc.tar].files,
     output:
         members=ensure("<results>/{tar}.parquet", non_empty=True),
     log:
@@ -68,7 +68,7 @@ rule index_members:
     resources:
         mem_mb=memory(700),
     params:
-        folder=lambda wc: FOLDERS[TARS[wc.tar].sensor][KIND],
+        folder=lambda wc: FOLDERS[PACKED[wc.tar].sensor][KIND],
         contents=lambda wc, output: "" if wc.tar in PLAIN else f"--contents {output.contents}",
     shell:
         "earthprobe index-members --tar {input.tar:q} --folder {params.folder} {params.contents} --output {output.members} --log {log}"
@@ -79,7 +79,7 @@ use rule index_members as index_members_compressed with:
         members=ensure("<results>/{tar}.parquet", non_empty=True),
         contents=ensure("<results>/{tar}.contents", non_empty=True),
     wildcard_constraints:
-        tar=names([tar for tar in TARS if tar not in PLAIN]),
+        tar=names([tar for tar in PACKED if tar not in PLAIN]),
 
 
 rule index_patches:
@@ -138,9 +138,9 @@ rule shard:
     """What a sensor saw of one shard's patches."""
     input:
         package("shard", "archive", "bands", "layout", "tiff", "pixel_sums", "progress", "files", "errors"),
-        lambda wc: pixels(SENSOR[wc.sensor]),
+        lambda wc: pixels(SENSOR_OF[wc.sensor]),
         patches="<results>/patches.parquet",
-        source=lambda wc: source(SENSOR[wc.sensor]),
+        source=lambda wc: source(SENSOR_OF[wc.sensor]),
     output:
         ensure("<results>/shards{sensor}/{shard}.parquet", non_empty=True),
     log:
@@ -152,7 +152,7 @@ rule shard:
     resources:
         mem_mb=memory(600),
     params:
-        sensor=lambda wc: SENSOR[wc.sensor],
+        sensor=lambda wc: SENSOR_OF[wc.sensor],
     shell:
         "earthprobe shard --patches {input.patches} --sensor {params.sensor} --source {input.source:q}"
         " --shard {wildcards.shard} --output {output} --log {log}"
@@ -161,7 +161,7 @@ rule shard:
 rule shard_statistics:
     """What all shards of a sensor hold: the mean and deviation of each band, and the unreadable patches."""
     input:
-        package("shard_statistics", "bands", "pixel_sums", "files", "errors"),
+        package("shard_statistics", "bands", "layout", "pixel_sums", "files", "errors"),
         patches="<results>/patches.parquet",
         shards=expand("<results>/shards{{sensor}}/{shard}.parquet", shard=SHARDS),
     output:

@@ -35,19 +35,19 @@ SIMULATED = ARCHIVE["kind"] == "simulated"
 SENSORS = sensors_of(FEATURES)
 # Files of Sentinel-2 bear its name: those of Sentinel-1 do not change when it comes to them.
 SUFFIX = {"s1": "", "s2": "_s2"}
-SENSOR = {suffix: sensor for sensor, suffix in SUFFIX.items()}
+SENSOR_OF = {suffix: sensor for sensor, suffix in SUFFIX.items()}
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
 KIND = ARCHIVE["kind"]
 SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
 # Patches and labels are those of Sentinel-1's files, whichever sensors the feature sets see.
-FILES = {s: SIMULATED_ROOT / S1_FOLDER if SIMULATED else patch_files(ARCHIVE, s) for s in {"s1": [], **SENSORS}}
-TARS = {
+FILES = {s: SIMULATED_ROOT / S1_FOLDER if SIMULATED else patch_files(ARCHIVE, s) for s in ("s1", *SENSORS)}
+PACKED = {
     f"members{SUFFIX[sensor]}/{number:02d}": Tar(sensor, files)
     for sensor, archives in FILES.items()
     for number, files in enumerate(archives if isinstance(archives, list) else [])
 }
-PLAIN = [tar for tar in TARS if is_plain(TARS[tar].files)]
+PLAIN = [tar for tar in PACKED if is_plain(PACKED[tar].files)]
 
 # `earthprobe` is found also where the environment is not activated; a job says whose it is, for `earthprobe resume`.
 shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {JOB_OF}={os.getpid()}; ")
@@ -111,13 +111,13 @@ def package(*modules):
 
 def source(sensor):
     """Where a sensor's files are: a folder, or the lists of the members of tar archives."""
-    return [f"<results>/{tar}.parquet" for tar in TARS if TARS[tar].sensor == sensor] or FILES[sensor]
+    return [f"<results>/{tar}.parquet" for tar in PACKED if PACKED[tar].sensor == sensor] or FILES[sensor]
 
 
 def pixels(sensor):
     """The files that lists of members point into."""
-    tars = [tar for tar in TARS if TARS[tar].sensor == sensor]
-    return [path for tar in tars for path in (TARS[tar].files if tar in PLAIN else [f"<results>/{tar}.contents"])]
+    tars = [tar for tar in PACKED if PACKED[tar].sensor == sensor]
+    return [path for tar in tars for path in (PACKED[tar].files if tar in PLAIN else [f"<results>/{tar}.contents"])]
 
 
 def split_lists():

@@ -17,7 +17,7 @@ from earthprobe.shard import write_shard
 from matplotlib.figure import Figure
 from torchgeo.datasets import BigEarthNet
 
-from tests.conftest import Indexer, TinyArchive
+from tests.conftest import Indexer, TinyArchive, read_band
 from tests.unit.test_explore import write_index
 
 NAMES = BigEarthNet.class_sets[19]
@@ -270,6 +270,24 @@ def test_gallery(
     assert "random weights (seed 0)" in text
 
 
+def test_gallery_of_reflectance_is_true_colour(
+    scored: Callable[[], tuple[Path, Path]], twelve: TinyArchive, tmp_path: Path, drawn: list[Figure]
+):
+    scores, _ = scored()
+    shard = tmp_path / "s2.parquet"
+    write_shard(tmp_path / "patches.parquet", "s2", [twelve.add_optical()], 0, shard)
+    gallery.gather(scores, 0.5, tmp_path / "gallery.csv")
+    gallery.draw(tmp_path / "gallery.csv", scores, "mlp", [shard], images(tmp_path, "png"))
+    patch_id = pl.read_csv(tmp_path / "gallery.csv")["patch_id"][0]
+    name = twelve.s2_name(patch_id)
+    red, green, blue = (
+        read_band(twelve.root / "BigEarthNet-v1.0" / name / f"{name}_{band}.tif") for band in ("B04", "B03", "B02")
+    )
+    want = np.stack([red, green, blue], axis=-1) / gallery.BRIGHT
+    np.testing.assert_array_equal(drawn[0].axes[0].images[0].get_array(), (255 * want.clip(0, 1)).astype(np.uint8))
+    assert "true colour (B04, B03, B02)" in texts(drawn[0])
+
+
 def test_quick_looks_are_red_green_blue_by_band():
     vv, vh = np.full((120, 120), -3.0, np.float32), np.full((120, 120), -29.0, np.float32)
     image = gallery.quick_look({"VV": vv, "VH": vh})
@@ -285,8 +303,6 @@ def test_quick_looks_of_reflectance_are_true_colour():
 
 
 def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
-    from tests.conftest import read_band
-
     write_shard(patches_of(twelve, shards=1), "s1", [twelve.s1_folder], 0, tmp_path / "shard.parquet")
     wanted = {twelve.splits["val"][1], "S1A_elsewhere"}
     (found,) = read_patches(tmp_path / "shard.parquet", wanted).items()
