@@ -45,8 +45,15 @@ def expected(model: torch.nn.Module, pixels: torch.Tensor, wavelengths: list[flo
         return model.forward_features(x, wavelengths)
 
 
-@pytest.mark.parametrize("model", ["dofa_base_patch16_224", "dofa_large_patch16_224"])
-@pytest.mark.parametrize("wavelengths", [[3.75, 3.75], [5.405, 0.665]], ids=str)
+@pytest.mark.parametrize(
+    ("model", "wavelengths"),
+    [
+        ("dofa_base_patch16_224", [3.75, 3.75]),
+        ("dofa_base_patch16_224", [5.405, 0.665]),
+        ("dofa_large_patch16_224", [3.75, 0.665]),
+    ],
+    ids=str,
+)
 def test_embeddings_equal_torchgeos(pixels: torch.Tensor, model: str, wavelengths: list[float]):
     torch.manual_seed(1)
     theirs = build(model)

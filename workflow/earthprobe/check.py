@@ -298,7 +298,8 @@ def _rows(path: Path) -> list[dict[str, str]]:
 STYLE = """
 body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
 th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
-td:nth-child(2), td:nth-child(3) { text-align: right; white-space: nowrap; }
+td:nth-child(2), td:nth-child(3) { text-align: right; }
+td:nth-child(2), td:nth-child(3), td:nth-child(4) { white-space: nowrap; }
 .off { background: #fbe3e0; } .fewer, .not { color: #666; }
 """
 

@@ -18,7 +18,8 @@ COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predic
 
 # dB that become black and full colour: VV red, VH green, VV-VH blue.
 RANGES = ((-22.0, -3.0), (-29.0, -10.0), (1.0, 13.0))
-BRIGHT = 2500  # reflectance times 10,000 that becomes full colour; few surfaces but snow and cloud are brighter
+BRIGHT = 3000  # reflectance times 10,000 that becomes full colour; few surfaces but snow and cloud are brighter
+GAMMA = 0.6  # forest reflects a twentieth of that and would be black
 COLOURS = {"s1": "red VV, green VH, blue VV-VH", "s2": "true colour (B04, B03, B02)"}
 
 
@@ -107,7 +108,7 @@ def quick_look(pixels: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
     """
     if "VV" not in pixels:
         colours = np.stack([pixels[band] for band in ("B04", "B03", "B02")], axis=-1)
-        return (255 * (colours / BRIGHT).clip(0, 1)).astype(np.uint8)
+        return (255 * (colours / BRIGHT).clip(0, 1) ** GAMMA).astype(np.uint8)
     bands = (pixels["VV"], pixels["VH"], pixels["VV"] - pixels["VH"])
     scaled = [np.clip((b - low) / (high - low), 0, 1) for b, (low, high) in zip(bands, RANGES, strict=True)]
     return (255 * np.stack(scaled, axis=-1)).astype(np.uint8)
