@@ -179,7 +179,7 @@ def test_contract(
     np.testing.assert_allclose(table["embedding"].to_numpy(), want, atol=1e-5)
 
 
-@pytest.mark.parametrize("bands", [["VH"], ["VH", "VV"], ["VV", "VH"]], ids="-".join)
+@pytest.mark.parametrize("bands", [["VH"], ["VH", "VV"]], ids="-".join)
 def test_bands_are_taken_in_the_configured_order(
     twelve: TinyArchive, patches_of: Indexer, weights: Path, tmp_path: Path, bands: list[str]
 ):
