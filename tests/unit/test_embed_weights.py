@@ -19,6 +19,7 @@ from safetensors import safe_open
 from torch import Tensor
 
 from tests.conftest import SHARED, needs
+from tests.server import serving
 
 BASE = "dofa_base_patch16_224"
 
@@ -205,16 +206,28 @@ def test_published_weights_are_downloaded_and_checked(
     assert origin["sha256"].startswith(checkpoint.stem.rsplit("-", 1)[1])
 
 
+def test_weights_come_from_a_mirror_and_over_a_line_that_breaks(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("earthprobe.download.PAUSES", (0.01,))
+    with serving(checkpoint.parent) as server:
+        server.drops = 2
+        offer(monkeypatch, f"http://127.0.0.1:9/{checkpoint.name}", tmp_path / "cache")
+        store_weights(BASE, "DOFA_MAE", tmp_path / "weights.safetensors", [server.url])
+        assert len(server.requests) == 3
+    assert (tmp_path / "cache/checkpoints" / checkpoint.name).read_bytes() == checkpoint.read_bytes()
+
+
 def test_a_download_with_another_hash_or_none_at_all_is_refused(
     server: str, checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     other = checkpoint.parent / f"{BASE}-00000000.pth"
     shutil.copy(checkpoint, other)
     offer(monkeypatch, f"{server}/{other.name}", tmp_path / "cache")
-    with pytest.raises(UserError, match="cannot be downloaded .*invalid hash"):
+    with pytest.raises(UserError, match="cannot be fetched: .* its sha256 is .* and not 00000000"):
         store_weights(BASE, "DOFA_MAE", tmp_path / "weights.safetensors")
     other.unlink()
-    with pytest.raises(UserError, match="cannot be downloaded .*404"):
+    with pytest.raises(UserError, match="cannot be fetched: .*the server says 404"):
         store_weights(BASE, "DOFA_MAE", tmp_path / "weights.safetensors")
     assert list((tmp_path / "cache/checkpoints").iterdir()) == []
     assert not (tmp_path / "weights.safetensors").exists()

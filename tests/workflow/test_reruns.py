@@ -132,6 +132,8 @@ EVERYTHING = {"simulate": 1, **BEHIND_THE_ARCHIVE}
         ("shard_statistics", {**EMBED, "shard_statistics": 1, **REJECTED}),
         ("embed_weights", {**EMBED, "embed_weights": 1}),
         ("dofa", {**EMBED, "embed_weights": 1}),
+        ("download", {**EMBED, "embed_weights": 1}),
+        ("fetch", {}),
         ("forward", EMBED),
         ("embeddings", {**TRAIN, **UMAP}),
         ("label_matrix", {**TRAIN, "explore": 2, **LABELS}),

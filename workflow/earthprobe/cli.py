@@ -3,6 +3,7 @@
 import argparse
 import json
 import logging
+import os
 import resource
 import shlex
 import sys
@@ -14,7 +15,7 @@ from pathlib import Path
 from earthprobe import __version__
 from earthprobe.config import WEIGHTS_ENUM
 from earthprobe.errors import UserError
-from earthprobe.layout import FOLDERS, SPLITS
+from earthprobe.layout import FOLDERS, MIRRORS, SPLITS
 
 # Each branch of _run imports its own step: torch and torchgeo take seconds, which no other step should wait for.
 
@@ -127,9 +128,12 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--label-sets", type=Path, required=True, help="CSV of label sets and their counts")
     p.add_argument("--root", type=Path, required=True)
 
-    p = step("fetch", "download a file of a published archive")
+    mirrors = argparse.ArgumentParser(add_help=False)
+    text = f"JSON list of folders on the web that hold published files, too; else that of {MIRRORS}"
+    mirrors.add_argument("--mirrors", type=json.loads, default=os.environ.get(MIRRORS, "[]"), help=text)
+
+    p = step("fetch", "download a file of a published archive", mirrors)
     p.add_argument("--file", required=True, help="its published name")
-    p.add_argument("--mirrors", type=json.loads, default=[], help="JSON list of folders that hold it, too")
     p.add_argument("--output", type=Path, required=True)
 
     p = step("index-members", "list the patches' files in a tar archive")
@@ -184,7 +188,7 @@ def _parser() -> argparse.ArgumentParser:
     p.add_argument("--csv", type=Path, required=True)
     p.add_argument("--html", type=Path, required=True)
 
-    p = step("embed-weights", "fetch or draw a model's weights and check them")
+    p = step("embed-weights", "fetch or draw a model's weights and check them", mirrors)
     p.add_argument("--model", required=True, choices=sorted(WEIGHTS_ENUM))
     p.add_argument("--weights", required=True)
     p.add_argument("--output", type=Path, required=True)
@@ -360,7 +364,7 @@ def _run(o: argparse.Namespace, rest: Sequence[str]) -> None:
         case "embed-weights":
             from earthprobe.embed_weights import store_weights
 
-            store_weights(o.model, o.weights, o.output)
+            store_weights(o.model, o.weights, o.output, o.mirrors)
         case "embed":
             from earthprobe.embed import embed_shard
 

@@ -3,7 +3,7 @@
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import safetensors.torch
@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from earthprobe import dofa
+from earthprobe.download import download
 from earthprobe.errors import UserError
 from earthprobe.files import replacing, sha256
 
@@ -21,13 +22,14 @@ WITHDRAWN = "7cc0f413"
 """SHA-256 prefix of DOFA base weights whose patch embedding was reshaped wrongly (torchgeo PR #2256)."""
 
 
-def store_weights(model: str, weights: str, output: Path) -> None:
+def store_weights(model: str, weights: str, output: Path, mirrors: Sequence[str] = ()) -> None:
     """Writes a checked state dict as safetensors, with its origin in the metadata.
 
     Args:
         model: the model's name.
         weights: a member of torchgeo's weights enum, ``random:<seed>``, or a path to a state dict.
         output: the safetensors file.
+        mirrors: addresses of folders that hold published weights, too, and are tried first.
 
     Raises:
         UserError: the weights cannot be had, are withdrawn, or do not fit the model.
@@ -38,7 +40,7 @@ def store_weights(model: str, weights: str, output: Path) -> None:
         origin = {"weights": weights, "file": "", "sha256": ""}
     else:
         published = dofa.ARCHITECTURES[model].weights.__members__
-        path = _download(published[weights].url) if weights in published else Path(weights)
+        path = _fetched(published[weights].url, mirrors) if weights in published else Path(weights)
         digest = _checked_digest(path)
         state = fit_state(read_state(path), dofa.build(model), str(path))
         # A user's file is known by its name and hash: where it lay is of no use to others.
@@ -107,19 +109,13 @@ def fit_state(state: Mapping[str, Tensor], model: nn.Module, where: str) -> dict
     return {key: state[key].float() if key in state else value for key, value in expected.items()}
 
 
-def _download(url: str) -> Path:
-    """Fetches published weights into torch's cache; the hash in the file's name is checked."""
+def _fetched(url: str, mirrors: Sequence[str]) -> Path:
+    """Published weights in torch's cache, downloaded if they are not there; the hash in the file's name is checked."""
     path = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-    if path.exists():
-        return path
-    path.parent.mkdir(parents=True, exist_ok=True)
-    log.info("downloading %s", url)
-    try:
-        torch.hub.download_url_to_file(url, str(path), hash_prefix=_named_hash(path), progress=False)
-    except (OSError, RuntimeError) as error:
-        raise UserError(
-            f"{url} cannot be downloaded ({_first_line(error)}): fetch it elsewhere and give its path as weights"
-        ) from error
+    if not path.exists():
+        urls = [*(f"{mirror.rstrip('/')}/{path.name}" for mirror in mirrors), url]
+        # Several feature sets often have the same weights.
+        download(urls, path, "sha256", _named_hash(path) or "", wait=True)
     return path
 
 

@@ -30,6 +30,9 @@ PUBLISHED_WEIGHTS = ("DOFA_MAE",)
 WEIGHTS_LICENCE = "CC-BY-4.0"
 """Of DOFA's published weights."""
 
+MIRRORS = "EARTHPROBE_MIRRORS"
+"""The variable of the environment that holds a JSON list of folders to download from first."""
+
 METADATA = "metadata.parquet"
 SNOW_AND_CLOUDS = "metadata_for_patches_with_snow_cloud_or_shadow.parquet"
 """The tables of reBEN's labels and splits, as published."""

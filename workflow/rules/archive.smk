@@ -44,10 +44,8 @@ rule fetch_file:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(300),
-    params:
-        mirrors=as_json(ARCHIVE.get("mirrors", [])),
     shell:
-        "earthprobe fetch --file {wildcards.file} --mirrors {params.mirrors:q} --output {output:q} --log {log}"
+        "earthprobe fetch --file {wildcards.file} --output {output:q} --log {log}"
 
 
 rule index_members:
@@ -245,6 +243,7 @@ rule shards:
 
 
 rule fetch:
-    """The published archive."""
+    """All that comes from the internet: the published archive and the models' weights."""
     input:
         [FETCH_INTO / name for name in TO_FETCH],
+        expand("<results>/features/{features}/weights.safetensors", features=PUBLISHED),

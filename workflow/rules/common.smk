@@ -11,7 +11,7 @@ sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
 
 from earthprobe.config import check_writable, patch_files, resolve, sensors_of, split_file, tables
 from earthprobe.errors import UserError
-from earthprobe.layout import FOLDERS, S1_FOLDER, SPLITS, Tar, is_plain
+from earthprobe.layout import FOLDERS, MIRRORS, PUBLISHED_WEIGHTS, S1_FOLDER, SPLITS, Tar, is_plain
 from earthprobe.resume import JOB_OF, note_run
 from earthprobe.slurm import Request, check_site
 
@@ -50,7 +50,10 @@ PACKED = {
 PLAIN = [tar for tar in PACKED if is_plain(PACKED[tar].files)]
 
 # `earthprobe` is found also where the environment is not activated; a job says whose it is, for `earthprobe resume`.
-shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {JOB_OF}={os.getpid()}; ")
+# Mirrors are no param: another one has the same file, and is no reason to run again.
+ENVIRONMENT = {JOB_OF: os.getpid(), MIRRORS: json.dumps(ARCHIVE.get("mirrors", []))}
+EXPORTS = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in ENVIRONMENT.items())
+shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {EXPORTS}; ")
 
 
 def request(job):
@@ -102,6 +105,9 @@ def memory(mb, per_input_mb=0.0):
     if per_input_mb:
         return lambda wildcards, input, attempt: int(attempt * (300 + mb + per_input_mb * input.size_mb))
     return lambda wildcards, attempt: attempt * (300 + mb)
+
+
+PUBLISHED = [name for name in FEATURES if FEATURES[name]["weights"] in PUBLISHED_WEIGHTS]
 
 
 def package(*modules):

@@ -4,7 +4,7 @@
 rule embed_weights:
     """A model's weights, checked, in a file that runs no code."""
     input:
-        package("embed_weights", "dofa", "files", "errors"),
+        package("embed_weights", "dofa", "download", "progress", "files", "errors"),
         file=lambda wc: weights_file(wc.features),
     output:
         ensure("<results>/features/{features}/weights.safetensors", non_empty=True),
@@ -21,7 +21,8 @@ rule embed_weights:
         # A path is an input, so that what counts is the file and not where it lies.
         weights=lambda wc: "" if weights_file(wc.features) else FEATURES[wc.features]["weights"],
     shell:
-        "earthprobe embed-weights --model {params.model} --weights {params.weights}{input.file:q} --output {output} --log {log}"
+        "earthprobe embed-weights --model {params.model} --weights {params.weights}{input.file:q}"
+        " --output {output} --log {log}"
 
 
 rule embed:
@@ -32,6 +33,7 @@ rule embed:
             "forward",
             "dofa",
             "embed_weights",
+            "download",
             "pixels",
             "bands",
             "layout",
