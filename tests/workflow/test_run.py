@@ -96,33 +96,16 @@ def test_named_targets(clone: Clone):
     assert clone.planned("tables", config=fresh)["table"] == 2
 
 
-@pytest.fixture(scope="module")
-def resharded(clone: Clone) -> dict[int, Path]:
-    """The same archive in one shard and in seven, as far as the features."""
-    found = {}
-    for shards in (1, 7):
-        name = f"shards{shards}"
-        clone.run("features", config={**TINY, "archive": {**TINY["archive"], "name": name, "shards": shards}})
-        found[shards] = clone.results(name)
-    return found
-
-
-def test_results_do_not_depend_on_the_number_of_shards(resharded: dict[int, Path]):
-    one, seven = (pl.read_parquet(resharded[n] / "index.parquet") for n in (1, 7))
-    assert one["shard"].n_unique() == 1
-    assert seven["shard"].n_unique() > 4
-    assert one.drop("shard").equals(seven.drop("shard"))
-    a, b = (pl.read_parquet(resharded[n] / "features/dofa.parquet") for n in (1, 7))
+@pytest.mark.parametrize(("shards", "cores"), [(7, 2), (1, 1)])
+def test_results_do_not_depend_on_shards_and_cores(clone: Clone, shards: int, cores: int):
+    archive = TINY["archive"] | {"name": f"shards{shards}", "shards": shards}
+    clone.run("features", "--cores", str(cores), config=TINY | {"archive": archive})
+    here, there = clone.results(), clone.results(archive["name"])
+    three, other = (pl.read_parquet(results / "index.parquet") for results in (here, there))
+    assert other["shard"].n_unique() == {7: 7, 1: 1}[shards]
+    assert three.drop("shard").equals(other.drop("shard"))
+    a, b = (pl.read_parquet(results / "features/dofa.parquet") for results in (here, there))
     assert a["patch_id"].equals(b["patch_id"])
     np.testing.assert_allclose(a["embedding"].to_numpy(), b["embedding"].to_numpy(), atol=1e-5)
-    figures = [json.loads((resharded[n] / "band_statistics.json").read_text())["train"] for n in (1, 7)]
+    figures = [json.loads((results / "band_statistics.json").read_text())["train"] for results in (here, there)]
     assert figures[0] == figures[1]
-
-
-def test_results_do_not_depend_on_the_cores(clone: Clone, resharded: dict[int, Path]):
-    name = "onecore"
-    config = {**TINY, "archive": {**TINY["archive"], "name": name, "shards": 1}}
-    clone.run("features", "--cores", "1", config=config)
-    a = pl.read_parquet(resharded[1] / "features/dofa.parquet")["embedding"].to_numpy()
-    b = pl.read_parquet(clone.results(name) / "features/dofa.parquet")["embedding"].to_numpy()
-    np.testing.assert_allclose(a, b, atol=1e-5)
