@@ -137,7 +137,7 @@ def reflectance(change: float = 0.0) -> dict[str, dict[str, float]]:
     [
         (reflectance(), 519_284, "as published", ""),
         (reflectance(100), 519_284, "as published", ""),
-        (reflectance(1000), 519_284, "off", "subtract the offset of processing baseline 04.00"),
+        (reflectance(1000), 519_284, "off", "subtract the offset of baseline 04.00"),
         (reflectance(5000), 519_284, "off", "Other scenes, clouds, or another processing"),
         (reflectance(1000), 129, "not judged", "129 patches are too few to tell"),
     ],
@@ -255,7 +255,9 @@ def check_tables(
     write_csv(out / "mismatches.csv", ("patch_id", "split", "problem"), [("x", "", "in no split")] * in_no_split)
     write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])
     bands = {band: {"mean": mean, "std": std} for band, (mean, std) in PUBLISHED["reben"].items()}
-    (out / "statistics.json").write_text(json.dumps({"sensor": "s1", "all": bands, "patches": patches.height}))
+    (out / "statistics.json").write_text(
+        json.dumps({"sensor": "s1", "all": bands, "patches": patches.height, "rejected": []})
+    )
     return check(
         "reben",
         snow_and_clouds,

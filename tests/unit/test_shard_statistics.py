@@ -105,6 +105,7 @@ def test_patches_without_sentinel_2_do_not_stop_the_run(twelve: TinyArchive, pat
     assert found["patches without readable pixels"].found == "2"  # c in both sensors, b in one
     assert found["patches without Sentinel-2"][1:4] == ("2", "0", "fewer")
     assert found["pixels of B12"].expected == "1009 ± 819"
+    assert found["pixels of B12"].advice == "9 patches are too few to tell."  # 12, and 3 that cannot be read
 
 
 def test_too_many_rejected_patches_stop_the_run(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):

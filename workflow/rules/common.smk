@@ -32,6 +32,7 @@ PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
 SIMULATED = ARCHIVE["kind"] == "simulated"
+PUBLISHED = [name for name in FEATURES if FEATURES[name]["weights"] in PUBLISHED_WEIGHTS]
 SENSORS = sensors_of(FEATURES)
 # Files of Sentinel-2 bear its name: those of Sentinel-1 do not change when it comes to them.
 SUFFIX = {"s1": "", "s2": "_s2"}
@@ -105,9 +106,6 @@ def memory(mb, per_input_mb=0.0):
     if per_input_mb:
         return lambda wildcards, input, attempt: int(attempt * (300 + mb + per_input_mb * input.size_mb))
     return lambda wildcards, attempt: attempt * (300 + mb)
-
-
-PUBLISHED = [name for name in FEATURES if FEATURES[name]["weights"] in PUBLISHED_WEIGHTS]
 
 
 def package(*modules):
