@@ -6,7 +6,7 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo resume report test bench rehearsal lint format lock docs clean
+.PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal lint format lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables
@@ -16,10 +16,18 @@ demo: .venv/ready  ## the simulated archive from patches to tables
 resume: .venv/ready  ## the same after a killed run; ARGS="--workflow-profile slurm --configfile ..." for another than the demo
 	$(BIN)/earthprobe resume $(or $(ARGS),--cores $(CORES))
 
-test: .venv/ready  ## unit tests first, then runs of the workflow, then SLURM
-	$(BIN)/python -m pytest tests/unit
-	$(BIN)/python -m pytest tests/workflow
+test: .venv/ready  ## unit tests first; then runs of the workflow and of SLURM, which mostly waits, side by side
+	$(BIN)/python -m pytest tests/unit --numprocesses $(CORES) --cov --cov-report=term:skip-covered
+	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-workflow test-slurm
+
+test-workflow: .venv/ready
+	$(BIN)/python -m pytest tests/workflow --durations=10
+
+test-slurm: .venv/ready
 	$(BIN)/python -m pytest tests/slurm
+
+test-lowest: .venv-lowest/ready  ## unit tests with the lowest versions that pyproject.toml allows
+	.venv-lowest/bin/python -m pytest tests/unit --numprocesses $(CORES)
 
 bench: .venv/ready  ## speed and memory beside other ways, as one table
 	$(BIN)/python -m bench
@@ -46,6 +54,14 @@ format: .venv/ready
 	test -x $(BIN)/uv || { $(PYTHON) -m venv .venv && $(BIN)/python -m pip install --quiet uv==$(UV_VERSION); }
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python --compile-bytecode $(LOCK)
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv-lowest/ready: .venv/ready
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/uv pip compile --quiet --resolution lowest-direct --python-version 3.11 --no-annotate --no-emit-index-url \
+		--no-emit-find-links --no-header --all-extras pyproject.toml -o .venv-lowest/requirements.lock
+	$(BIN)/uv pip sync --quiet --python .venv-lowest/bin/python --compile-bytecode .venv-lowest/requirements.lock
+	$(BIN)/uv pip install --quiet --python .venv-lowest/bin/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
 lock: .venv/ready  ## resolves pyproject.toml anew into the lock and the conda environment

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import torch
-from earthprobe.files import write_csv
+from earthprobe.storage.files import write_csv
 
 from bench.measure import ROWS
 

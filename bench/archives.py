@@ -12,8 +12,9 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+from earthprobe import registry
 
-from bench.tools import DATA, WORK, Row, archive, peak_mib, side_by_side, timed
+from bench.tools import DATA, S1_FOLDER, WORK, Row, archive, peak_mib, side_by_side, timed
 
 LABELS = {
     "labels": ["Non-irrigated arable land", "Pastures", "Mixed forest"],
@@ -27,8 +28,6 @@ LABELS = {
 
 def packed(patches: int, suffix: str) -> Path:
     """A tar file in the published layout: simulated pixels, over and over under other names."""
-    from earthprobe.layout import S1_FOLDER
-
     target = WORK / f"packed-{patches}{suffix}"
     if target.exists():
         return target
@@ -58,11 +57,11 @@ def packed(patches: int, suffix: str) -> Path:
 
 
 def _ours(path: Path) -> None:
-    from earthprobe.index_members import index_members
-    from earthprobe.layout import S1_FOLDER, is_plain
+    from earthprobe.steps import index_members
+    from earthprobe.storage.tar_names import is_plain
 
     contents = None if is_plain([path]) else WORK / "contents"
-    index_members([path], S1_FOLDER, contents=contents, output=WORK / "members.parquet")
+    index_members.run(tar=[path], folder=S1_FOLDER, contents=contents, output=WORK / "members.parquet")
 
 
 def tar(patches: int, suffix: str) -> Row:
@@ -123,7 +122,7 @@ def index(kind: str, what: str) -> Row:
         return Row("not measured: no official lists", None, what)
     members = WORK / f"members-{kind}.parquet"
     folder = WORK / f"lists-{kind}"
-    if not members.exists():
+    if not members.exists() or not all(path.exists() for path in _lists(kind, folder)):
         folder.mkdir(parents=True, exist_ok=True)
         _list_all(kind, folder, members)
     runs = [peak_mib(step, kind, folder, members) for step in (_index_patches, _index_labels)]  # as two jobs
@@ -134,21 +133,17 @@ def index(kind: str, what: str) -> Row:
 
 def _list_all(kind: str, folder: Path, members: Path) -> None:
     """What index_members would list, had it the archive: labels of patches of v1 are all the same here."""
-    from earthprobe.archive import MEMBERS
-    from earthprobe.files import with_metadata
-    from earthprobe.index_patches import read_splits, read_tables
-    from earthprobe.layout import METADATA, SNOW_AND_CLOUDS, SPLITS
+    from earthprobe.storage.parquet import with_metadata
+    from earthprobe.storage.source import MEMBERS
 
-    if kind == "reben":
-        for name in (METADATA, SNOW_AND_CLOUDS):
-            shutil.copy(DATA / "reben-metadata" / name, folder)
-        ids = read_tables([folder / METADATA, folder / SNOW_AND_CLOUDS]).members
-        folders = [f"{patch_id.rsplit('_', 3)[0]}/{patch_id}" for patch_id in ids]
-    else:
-        for split in SPLITS:
-            text = lzma.decompress((DATA / f"bigearthnet-v1-splits/bigearthnet-{split}.csv.xz").read_bytes())
-            (folder / f"{split}.csv").write_bytes(text)
-        folders = list(read_splits({split: folder / f"{split}.csv" for split in SPLITS}).members)
+    for path in _lists(kind, folder):
+        if kind == "reben":
+            shutil.copy(DATA / "reben-metadata" / path.name, path)
+        else:
+            path.write_bytes(lzma.decompress((DATA / f"bigearthnet-v1-splits/{path.name}.xz").read_bytes()))
+    module = registry.load("archives", kind)
+    entries = {entry.patch_id: entry for entry in module.entries(_lists(kind, folder))}
+    folders = [module.folder_of("s1", entry.patch_id, entry.s2_id) for entry in entries.values()]
     files = {"VV.tif": None, "VH.tif": None}
     if kind == "bigearthnet-v1":
         files["labels_metadata.json"] = json.dumps(LABELS).encode()
@@ -164,25 +159,22 @@ def _list_all(kind: str, folder: Path, members: Path) -> None:
             writer.write_table(pa.table(arrays, schema))
 
 
-def _tables(kind: str, folder: Path) -> list[Path]:
-    from earthprobe.layout import METADATA, SNOW_AND_CLOUDS
-
-    return [folder / METADATA, folder / SNOW_AND_CLOUDS] if kind == "reben" else []
+def _lists(kind: str, folder: Path) -> list[Path]:
+    """All files that say which patches belong to which split."""
+    facts = registry.kind("archives", kind).facts
+    return [folder / name for name in (*(names[0] for names in facts["lists"]), *facts.get("extra_lists", {}).values())]
 
 
 def _index_patches(kind: str, folder: Path, members: Path) -> float:
-    from earthprobe.index_patches import index_patches, read_splits, read_tables
-    from earthprobe.layout import SPLITS
+    from earthprobe.steps import index_patches
 
     def run() -> None:
-        tables = _tables(kind, folder)
-        splits = read_tables(tables) if tables else read_splits({split: folder / f"{split}.csv" for split in SPLITS})
-        index_patches(
-            [members],
-            splits,
+        index_patches.run(
+            kind=kind,
+            files=[members],
+            lists=_lists(kind, folder),
             shards=64,
             archive=kind,
-            simulated=False,
             output=WORK / "patches.parquet",
             mismatches=WORK / "mismatches.csv",
         )
@@ -191,11 +183,17 @@ def _index_patches(kind: str, folder: Path, members: Path) -> float:
 
 
 def _index_labels(kind: str, folder: Path, members: Path) -> float:
-    from earthprobe.index import write_index
+    from earthprobe.steps import index
 
-    tables = _tables(kind, folder)
-    labels = {"tables": tables} if tables else {"s1": [members]}
-    seconds, _ = timed(lambda: write_index(WORK / "patches.parquet", 0, WORK / "index.parquet", **labels))
+    in_lists = registry.kind("archives", kind).facts["labels_from"] == "lists"
+    labels = _lists(kind, folder) if in_lists else [members]
+
+    def run() -> None:
+        index.run(
+            kind=kind, patches=WORK / "patches.parquet", labels=labels, max_rejected=0, output=WORK / "index.parquet"
+        )
+
+    seconds, _ = timed(run)
     count = pl.scan_parquet(WORK / "index.parquet").select(pl.len()).collect().item()
     assert count == (549_488 if kind == "reben" else 519_284)
     return seconds

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from earthprobe.bands import BANDS, bands_of
-from earthprobe.tiff import decode_band
+from earthprobe.sensors import BANDS, bands_of
+from earthprobe.storage.tiff import decode_band
 
 from bench.tools import WORK, timed
 

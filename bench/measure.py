@@ -24,6 +24,7 @@ from bench import archives
 from bench.tools import (
     DIMENSIONS,
     REPOSITORY,
+    S1_FOLDER,
     WORK,
     Row,
     archive,
@@ -37,6 +38,7 @@ from bench.tools import (
 
 CORES = os.cpu_count() or 1
 GFLOP = 35.4  # of DOFA base for one patch: 197 tokens of 224 x 224 pixels
+BASE = "dofa_base_patch16_224"
 STRENGTHS = [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001]
 
 
@@ -46,9 +48,8 @@ STRENGTHS = [1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001]
 def shard_read() -> Row:
     """Reading bands: ours, rasterio, and merely the bytes."""
     import rasterio
-    from earthprobe.archive import Folder
-    from earthprobe.layout import S1_FOLDER
-    from earthprobe.tiff import decode_band
+    from earthprobe.storage.source import Folder
+    from earthprobe.storage.tiff import decode_band
 
     root = archive() / S1_FOLDER
     paths = [str(path) for path in sorted(root.glob("*/*.tif"))]
@@ -82,9 +83,8 @@ def shard_read() -> Row:
 def shard(sensor: str) -> Row:
     """From TIFFs to the Parquet file of a shard: ours, a loop over rasterio, and merely the bytes."""
     import rasterio
-    from earthprobe import shard as module
-    from earthprobe.bands import bands_of
-    from earthprobe.layout import S1_FOLDER
+    from earthprobe.sensors import bands_of
+    from earthprobe.steps import shard as module
 
     root = archive()
     folder = root / S1_FOLDER if sensor == "s1" else optical()
@@ -114,7 +114,9 @@ def shard(sensor: str) -> Row:
                 writer.write_table(pa.table([pa.array([p for p, _ in group]), *columns], schema=schema))
 
     def ours() -> None:
-        module.write_shard(root / "patches.parquet", sensor, [folder], 0, root / "ours.parquet")
+        module.run(
+            patches=root / "patches.parquet", sensor=sensor, source=[folder], shard=0, output=root / "ours.parquet"
+        )
 
     def as_bytes() -> None:
         for _, name in patches:
@@ -130,14 +132,14 @@ def shard(sensor: str) -> Row:
 def read_s2() -> Row:
     """All bands of Sentinel-2 at 10 m: ours from a shard, rasterio from files, and the shard without resampling."""
     import rasterio
-    from earthprobe.bands import bands_of
-    from earthprobe.pixels import read_shards
-    from earthprobe.shard import write_shard
+    from earthprobe.sensors import bands_of
+    from earthprobe.steps import shard
+    from earthprobe.storage.pixels import read_shards
     from rasterio.enums import Resampling
 
     root, folder, bands = archive(), optical(), bands_of("s2")
     path = root / "s2.parquet"
-    write_shard(root / "patches.parquet", "s2", [folder], 0, path)
+    shard.run(patches=root / "patches.parquet", sensor="s2", source=[folder], shard=0, output=path)
     names = pl.read_parquet(root / "patches.parquet").sort("patch_id")["s2_id"].to_list()
 
     def ours() -> list[Any]:
@@ -166,10 +168,15 @@ def read_s2() -> Row:
 
 
 def _write_shard(root: Path) -> None:
-    from earthprobe.layout import S1_FOLDER
-    from earthprobe.shard import write_shard
+    from earthprobe.steps import shard
 
-    write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "ours.parquet")
+    shard.run(
+        patches=root / "patches.parquet",
+        sensor="s1",
+        source=[root / S1_FOLDER],
+        shard=0,
+        output=root / "ours.parquet",
+    )
 
 
 def shard_memory() -> Row:
@@ -185,9 +192,10 @@ def embed(precision: str, device: str) -> Row:
     """From a shard to Parquet: ours, torchgeo's dataset and float32 model, and the machine's matrix product."""
     import torch
     import torch.nn.functional as F  # noqa: N812
-    from earthprobe.dofa import build
-    from earthprobe.embed import choose_precision, embed_shard
-    from earthprobe.embed_weights import load_model
+    from earthprobe.models.dofa import architecture
+    from earthprobe.models.weights import load
+    from earthprobe.steps import embed
+    from earthprobe.steps.embed import choose_precision
     from torch.utils.data import DataLoader, Subset
     from torchgeo.datasets import BigEarthNet
 
@@ -204,8 +212,7 @@ def embed(precision: str, device: str) -> Row:
     count = pq.read_metadata(shard_file).num_rows
     statistics = json.loads((root / "statistics.json").read_text())["train"]
     mean, std = (torch.tensor([statistics[b][k] for b in ("VV", "VH")]).view(-1, 1, 1) for k in ("mean", "std"))
-    model, _ = load_model(weights())
-    model.to(device)
+    model = load(weights(), lambda: architecture(BASE)).to(device)
 
     def prepare(pixels: Any) -> Any:
         return F.interpolate((pixels - mean.to(device)) / std.to(device), size=(224, 224), mode="bilinear")
@@ -220,14 +227,13 @@ def embed(precision: str, device: str) -> Row:
             model.forward_features(prepare(batch["image"].to(device).flip(1)), [3.75, 3.75]).cpu()
 
     def ours() -> None:
-        embed_shard(
-            [shard_file],
-            [root / "statistics.json"],
-            weights(),
-            bands=["VV", "VH"],
-            wavelengths=[3.75, 3.75],
-            image_size=224,
-            precision=precision,
+        embed.run(
+            model=json.dumps(
+                {"model": BASE, "weights": "random:0", "bands": ["VV", "VH"], "precision": precision},
+            ),
+            shard=[shard_file],
+            statistics=[root / "statistics.json"],
+            weights=weights(),
             device=device,
             threads=CORES,
             output=root / "features.parquet",
@@ -237,7 +243,7 @@ def embed(precision: str, device: str) -> Row:
     few = pq.read_table(shard_file).slice(0, 64)
     planes = [few[b].combine_chunks().flatten().to_numpy().reshape(-1, 120, 120) for b in ("VV", "VH")]
     with torch.inference_mode():
-        want = build_again(build, weights()).forward_features(
+        want = build_again(architecture, weights()).forward_features(
             F.interpolate((torch.from_numpy(np.stack(planes, 1)) - mean) / std, size=(224, 224), mode="bilinear"),
             [3.75, 3.75],
         )
@@ -246,11 +252,11 @@ def embed(precision: str, device: str) -> Row:
     return Row(count / mine, len(some) / other, "patches/s", _matrix_product(precision, device) / GFLOP)
 
 
-def build_again(build: Callable[[str], Any], path: Path) -> Any:
+def build_again(architecture: Callable[[str], Any], path: Path) -> Any:
     """Torchgeo's model on the CPU with the stored weights."""
     import safetensors.torch
 
-    model = build("dofa_base_patch16_224")
+    model = architecture(BASE)
     model.load_state_dict(safetensors.torch.load_file(path))
     return model
 
@@ -285,11 +291,12 @@ def _matrix_product(precision: str, device: str) -> float:
 
 def _feature_shards(rows: int) -> Path:
     """64 shards of embeddings, and the patches that they should hold."""
-    from earthprobe.embed import ROW_GROUP, embedding_schema
-    from earthprobe.files import with_metadata, write_json
+    from earthprobe.steps.embed import ROW_GROUP, embedding_schema
+    from earthprobe.storage.files import write_csv
+    from earthprobe.storage.parquet import with_metadata
 
     root = WORK / f"features-{rows}"
-    if (root / "patches.parquet").exists():
+    if (root / "patches.parquet").exists() and (root / "rejected.csv").exists():
         return root
     root.mkdir(parents=True, exist_ok=True)
     schema = with_metadata(embedding_schema(DIMENSIONS), {"model": "synthetic"})
@@ -301,15 +308,20 @@ def _feature_shards(rows: int) -> Path:
         table = pa.table([pa.array([f"p{i:07d}" for i in members]), column], schema=schema)
         path = root / f"{number:04d}.parquet"
         pq.write_table(table, path, row_group_size=ROW_GROUP, compression="none", use_dictionary=False)
-    write_json(root / "statistics.json", {"rejected": []})
+    write_csv(root / "rejected.csv", ("patch_id", "split", "reason"), [])
     pl.DataFrame({"patch_id": [f"p{i:07d}" for i in range(rows)]}).write_parquet(root / "patches.parquet")
     return root
 
 
 def _merge_ours(root: Path) -> None:
-    from earthprobe.merge import merge
+    from earthprobe.steps import merge
 
-    merge(sorted(root.glob("0*.parquet")), root / "patches.parquet", [root / "statistics.json"], root / "ours.parquet")
+    merge.run(
+        shards=sorted(root.glob("0*.parquet")),
+        patches=root / "patches.parquet",
+        rejected=[root / "rejected.csv"],
+        output=root / "ours.parquet",
+    )
 
 
 def _merge_polars(root: Path) -> None:
@@ -342,15 +354,11 @@ def merge_memory() -> Row:
 # Probes -------------------------------------------------------------------------------------------------------------
 
 
-def _forest_probe(kind: str, trees: int) -> dict[str, Any]:
-    return {"kind": kind, "n_estimators": trees, "max_depth": None, "min_samples_leaf": 1, "seed": 0}
-
-
 def _forest_ours(rows: int, classes: int, trees: int, kind: str = "random_forest") -> tuple[float, Any]:
-    from earthprobe.probes import forest
+    from earthprobe import registry
 
-    data = probe_data(rows, classes)
-    return timed(lambda: forest.fit(data, _forest_probe(kind, trees), CORES).scores["test"])
+    data, module = probe_data(rows, classes), registry.load("probes", kind)
+    return timed(lambda: module.fit(data, threads=CORES, n_estimators=trees).scores["test"])
 
 
 def _forest_sklearn(rows: int, classes: int, trees: int) -> tuple[float, Any]:
@@ -420,8 +428,7 @@ def linear() -> Row:
             best = min(best, (loss, np.stack(scores[1], axis=1)), key=lambda pair: pair[0])
         return best[1]
 
-    probe = {"strengths": STRENGTHS, "max_iterations": 500}
-    mine, fitted = timed(lambda: module.fit(data, probe, CORES))
+    mine, fitted = timed(lambda: module.fit(data, threads=CORES, strengths=STRENGTHS))
     other, want = timed(theirs)
     ours, reference = (float(average_precision_score(test.targets, scores)) for scores in (fitted.scores["test"], want))
     print(f"mAP of ours and scikit-learn: {ours:.4f} {reference:.4f}", file=sys.stderr)
@@ -472,7 +479,7 @@ def mlp() -> Row:
             return float(F.binary_cross_entropy_with_logits(model(x_val), y_val))
 
     torch.set_num_threads(CORES)
-    (mine, fitted), (other, loss) = side_by_side(lambda: module.fit(data, probe, CORES), theirs, 2)
+    (mine, fitted), (other, loss) = side_by_side(lambda: module.fit(data, threads=CORES, **probe), theirs, 2)
     assert math.isclose(fitted.chosen["val_loss"], loss, rel_tol=1e-4), (fitted.chosen["val_loss"], loss)
     return Row(mine, other, "s", 30 * 50_000 / 269_695, less_is_better=True)
 
@@ -480,7 +487,7 @@ def mlp() -> Row:
 def umap() -> Row:
     """Laying out a sample of 5,000 of 20,000 patches: ours, and umap-learn with all of them."""
     import umap as library
-    from earthprobe.umap import stratified
+    from earthprobe.steps.umap import stratified
 
     data = probe_data(20_000, 19).parts["train"]
     labels = pl.Series([np.flatnonzero(row).tolist() for row in data.targets], dtype=pl.List(pl.UInt8))

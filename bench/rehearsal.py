@@ -18,19 +18,22 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
-from earthprobe.embed import ROW_GROUP, embedding_schema
-from earthprobe.files import check_ids, replacing, with_metadata, write_csv, write_json
-from earthprobe.index import SCHEMA as INDEX_SCHEMA
-from earthprobe.index_patches import SCHEMA as PATCHES_SCHEMA
-from earthprobe.index_patches import shard_of
-from earthprobe.labels import CLASSES_19, CLASSES_43, FROM_43_TO_19
-from earthprobe.layout import S1_FOLDER, SPLITS
+from earthprobe.archives.bigearthnet import CLASSES_19, CLASSES_43, FROM_43_TO_19
+from earthprobe.archives.interface import SPLITS
+from earthprobe.steps.embed import ROW_GROUP, embedding_schema
+from earthprobe.steps.index import schema_of
+from earthprobe.steps.index_patches import SCHEMA as PATCHES_SCHEMA
+from earthprobe.steps.index_patches import shard_of
+from earthprobe.storage.files import replacing, write_csv
+from earthprobe.storage.parquet import check_ids, with_metadata
+
+from bench.tools import S1_FOLDER
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path("results")
 SHARDS = 64
 DIMENSIONS = 768
-RULES = ["merge", "umap", "explore", "train_forest", "train_linear", "train_mlp", "evaluate", "table", "config"]
+RULES = ["merge", "umap", "explore", "train", "evaluate", "table", "config"]
 RULES += [f"figure_{kind}" for kind in ("class_distribution", "label_correlation", "umap", "f2_per_class", "confusion")]
 STEPS = ("step", "detail", "share", "patches", "seconds", "cpu_seconds", "peak_mib")
 DONE = re.compile(r"done in ([\d.]+) s, ([\d.]+) s of CPU time, peak memory ([\d.]+) MiB")
@@ -73,7 +76,8 @@ def prepare(data: Path, share: int, results: Path) -> int:
     frame = frame.with_columns(
         country=pl.lit(None, pl.String),
         shard=pl.Series([shard_of(name, SHARDS) for name in frame["patch_id"]], dtype=pl.UInt16),
-        folder=pl.col("patch_id"),
+        folder_s1=pl.col("patch_id"),
+        folder_s2=pl.col("s2_id"),
     )
     source = {"archive": results.name, "simulated": True}
     schema = with_metadata(PATCHES_SCHEMA, source)
@@ -82,9 +86,10 @@ def prepare(data: Path, share: int, results: Path) -> int:
     metadata = {**source, "classes": {"19": CLASSES_19, "43": CLASSES_43}, "rejected": []}
     columns = {name: frame[name].to_list() for name in frame.columns}
     columns |= {"labels_19": labels_19, "labels_43": labels_43}
-    table = pa.table([pa.array(columns[f.name], f.type) for f in INDEX_SCHEMA], with_metadata(INDEX_SCHEMA, metadata))
+    schema = with_metadata(schema_of(("43", "19")), metadata)
+    table = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema)
     pq.write_table(table, results / "index.parquet")
-    write_json(results / "band_statistics.json", {"rejected": [], "train": {}})
+    write_csv(results / "rejected/s1.csv", ("patch_id", "split", "reason"), [])
     write_shards(frame, labels_43, results)
     done.write_text(str(len(frame)))
     return len(frame)
@@ -126,6 +131,7 @@ def write_shards(frame: pl.DataFrame, labels_43: list[list[int]], results: Path)
     origin: dict[str, object] = {
         "archive": results.name,
         "simulated": True,
+        "kind": "dofa",
         "model": "synthetic",
         "weights": "random:0",
     }

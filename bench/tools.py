@@ -11,12 +11,17 @@ from typing import Any
 
 import numpy as np
 import polars as pl
+from earthprobe import registry
+from earthprobe.archives.interface import SPLITS
 from earthprobe.cli import peak_memory
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
 WORK = Path("results/bench/work")
 DIMENSIONS = 768
+FOLDERS = registry.kind("archives", "bigearthnet-v1").facts["folders"]
+"""The folder of each sensor's patches in the archive of BigEarthNet v1."""
+S1_FOLDER = FOLDERS["s1"]
 
 
 @dataclass
@@ -82,35 +87,42 @@ def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) ->
 
 def archive(patches: int = 1024) -> Path:
     """A simulated archive, its index and one shard; made once."""
-    from earthprobe.index_patches import index_patches, read_splits
-    from earthprobe.layout import S1_FOLDER, SPLITS
-    from earthprobe.shard import write_shard
-    from earthprobe.shard_statistics import write_statistics
-    from earthprobe.simulate import simulate
+    from earthprobe.steps import index_patches, shard, shard_statistics, simulate
 
     root = WORK / f"archive-{patches}"
     if not (root / "statistics.json").exists():
-        simulate(patches, 0, REPOSITORY / "resources/label_set_counts.csv", root)
-        index_patches(
-            [root / S1_FOLDER],
-            read_splits({split: root / f"bigearthnet-{split}.csv" for split in SPLITS}),
+        simulate.run(patches=patches, seed=0, label_sets=registry.PACKAGE / "resources/label_set_counts.csv", root=root)
+        index_patches.run(
+            kind="bigearthnet-v1",
+            files=[root / S1_FOLDER],
+            lists=[root / f"bigearthnet-{split}.csv" for split in SPLITS],
             shards=1,
             archive="bench",
             simulated=True,
             output=root / "patches.parquet",
             mismatches=root / "mismatches.csv",
         )
-        write_shard(root / "patches.parquet", "s1", [root / S1_FOLDER], 0, root / "shard.parquet")
-        write_statistics(root / "patches.parquet", [root / "shard.parquet"], 0, root / "statistics.json")
+        shard.run(
+            patches=root / "patches.parquet",
+            sensor="s1",
+            source=[root / S1_FOLDER],
+            shard=0,
+            output=root / "shard.parquet",
+        )
+        shard_statistics.run(
+            patches=root / "patches.parquet",
+            shards=[root / "shard.parquet"],
+            max_rejected=0,
+            output=root / "statistics.json",
+            rejected=root / "rejected.csv",
+        )
     return root
 
 
 def optical() -> Path:
     """The same archive with Sentinel-2 patches: the real ones, over and over under other names."""
-    from earthprobe.layout import FOLDERS
-
     root = archive()
-    folder = root / FOLDERS["s2"]["bigearthnet-v1"]
+    folder = root / FOLDERS["s2"]
     if not folder.exists():
         part = folder.with_name("part")
         shutil.rmtree(part, ignore_errors=True)
@@ -126,17 +138,17 @@ def optical() -> Path:
 
 def weights() -> Path:
     """Random weights of DOFA base."""
-    from earthprobe.embed_weights import store_weights
+    from earthprobe.steps import embed_weights
 
     path = WORK / "weights.safetensors"
     if not path.exists():
-        store_weights("dofa_base_patch16_224", "random:0", path)
+        embed_weights.run(kind="dofa", model="dofa_base_patch16_224", weights="random:0", output=path)
     return path
 
 
 def probe_data(train: int, classes: int) -> Any:
     """Synthetic features whose classes overlap: train, and half as many for val and test."""
-    from earthprobe.probes.train import Data, Part
+    from earthprobe.probes.interface import Data, Part
 
     rng = np.random.default_rng(0)
     basis = np.linalg.qr(rng.normal(size=(DIMENSIONS, DIMENSIONS)))[0] * (np.arange(1, DIMENSIONS + 1) ** -0.5)[:, None]

@@ -5,11 +5,11 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from earthprobe.config import schema
 
 REPOSITORY = Path(__file__).parents[1]
-SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
 INTRODUCTION = """\
-<!-- Made by `make docs` from workflow/schemas/config.schema.yaml. -->
+<!-- Made by `make docs` from workflow/earthprobe/config.yaml and the YAML file of each kind. -->
 # Configuration
 
 `config.yaml` is the demo. `snakemake --configfile FILE` **replaces** it: no key of the demo leaks into your run.
@@ -21,14 +21,14 @@ starts. Adding a feature set or a probe adds its rows to the tables and its figu
 """
 
 
-def sections(schema: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
+def sections(whole: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str, Any]]]]:
     """Each key of the top level: its name, its description, and the tables of keys below it."""
-    defs = schema["$defs"]
+    defs = whole["$defs"]
 
     def resolve(part: dict[str, Any]) -> dict[str, Any]:
         return defs[part["$ref"].removeprefix("#/$defs/")] | part if "$ref" in part else part
 
-    for name, part in schema["properties"].items():
+    for name, part in whole["properties"].items():
         below = resolve(part)
         below = resolve(below["additionalProperties"]) if isinstance(below.get("additionalProperties"), dict) else below
         choices = [resolve(choice) for choice in below["oneOf"]] if "oneOf" in below else [below]
@@ -53,9 +53,8 @@ def allowed(part: dict[str, Any]) -> str:
 
 def main() -> str:
     """The whole page."""
-    schema = yaml.safe_load(SCHEMA.read_text(encoding="utf-8"))
     lines = [INTRODUCTION]
-    for name, part, choices in sections(schema):
+    for name, part, choices in sections(schema()):
         default = f" Default: {value(part)}." if "default" in part and not choices else ""
         lines += [f"## {name}\n", f"{part['description'].strip()}{default}\n"]
         for choice in choices:

@@ -7,7 +7,7 @@ import tarfile
 from pathlib import Path
 
 import pyarrow as pa
-from earthprobe.layout import FOLDERS, SPLITS
+from earthprobe.archives.interface import SPLITS
 
 
 def pack(folder: Path, target: Path, seed: int | None = 0, form: int = tarfile.GNU_FORMAT, top: str = "") -> Path:
@@ -44,7 +44,7 @@ def both_sensors(sample: Path, root: Path) -> dict[str, str]:
     """
     lines = [line for split in SPLITS for line in (sample / f"bigearthnet-{split}.csv").read_text().splitlines()]
     pairs = dict(sorted(tuple(reversed(line.split(","))) for line in lines))
-    s1, s2 = FOLDERS["s1"]["bigearthnet-v1"], FOLDERS["s2"]["bigearthnet-v1"]
+    s1, s2 = "BigEarthNet-S1-v1.0", "BigEarthNet-v1.0"
     found = {name: optical for name, optical in pairs.items() if (sample / s2 / optical).is_dir()}
     for name, optical in found.items():
         shutil.copytree(sample / s1 / name, root / s1 / name)

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -14,22 +15,32 @@ import yaml
 
 from tests.conftest import REPOSITORY
 
-FEATURES = {
+DOFA = {
+    "kind": "dofa",
     "model": "dofa_base_patch16_224",
     "weights": "random:0",
     "bands": ["VV", "VH"],
     "wavelengths": [3.75, 3.75],
     "precision": "float32",
 }
+PIXELS = {"kind": "statistics", "bands": ["VV", "VH"]}
+"""What takes no time; the runs of the demo and of real patches embed by DOFA."""
+
 TINY: dict[str, Any] = {
     "archive": {"name": "tiny", "kind": "simulated", "patches": 48, "shards": 3, "seed": 1},
-    "features": {"dofa": FEATURES},
+    "features": {"pixels": PIXELS},
     "probes": {
         "forest": {"kind": "random_forest", "n_estimators": 5},
         "linear": {"kind": "linear", "strengths": [0.1], "max_iterations": 20},
         "mlp": {"kind": "mlp", "hidden": [8], "max_epochs": 2},
     },
 }
+
+
+def example(name: str) -> str:
+    """A file that docs/extending.md shows."""
+    text = (REPOSITORY / "docs/extending.md").read_text()
+    return re.search(rf"```python\n# {re.escape(name)}\n(.*?)```", text, re.DOTALL)[1]  # type: ignore[index]
 
 
 class Clone:
@@ -39,7 +50,7 @@ class Clone:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        for name in ("Snakefile", "config", "workflow", "resources", "envs"):
+        for name in ("Snakefile", "config", "workflow", "envs"):
             source = REPOSITORY / name
             copy = shutil.copytree if source.is_dir() else shutil.copy
             copy(source, folder / name)
@@ -104,8 +115,32 @@ class Clone:
         jobs = dict(line.split() for line in table[1].splitlines())
         return {name: int(count) for name, count in jobs.items() if name not in ("total", "all")}
 
+    def graph(self, *arguments: str, config: dict[str, Any]) -> "Graph":
+        """All jobs, by one dry run, with what they read and write."""
+        return Graph(self.run("--dry-run", "--forceall", *arguments, config=config))
+
     def results(self, name: str = "tiny") -> Path:
         return self.folder / "results" / name
+
+
+class Graph:
+    """The jobs of a workflow, and which of them an edit would run again."""
+
+    def __init__(self, printed: str) -> None:
+        self.jobs: list[tuple[str, set[str], set[str]]] = []
+        for rule, text in re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", printed, re.MULTILINE):
+            lines = dict(re.findall(r"    (\w+): (.*)\n", text))
+            files = [set(lines.get(key, "").split(", ")) - {""} for key in ("input", "output")]
+            self.jobs.append((rule, files[0], files[1]))
+        assert len(self.jobs) > 10, printed
+
+    def after(self, *edited: str) -> dict[str, int]:
+        """How many jobs of each rule read these files, or what those jobs write, and so on; targets are no jobs."""
+        newer, again = set(edited), set[int]()
+        while more := {n for n, (_, inputs, _) in enumerate(self.jobs) if inputs & newer} - again:
+            again |= more
+            newer |= {path for n in more for path in self.jobs[n][2]}
+        return dict(Counter(self.jobs[n][0] for n in sorted(again) if self.jobs[n][2]))
 
 
 class Run:
@@ -143,7 +178,7 @@ class Run:
                 assert not target.exists()
                 return pid
             assert self.process.poll() is None, self._log.read_text()
-            time.sleep(0.005)
+            time.sleep(0.001)
         raise TimeoutError(f"{target} was not begun: {self._log.read_text()}")
 
 
@@ -152,7 +187,7 @@ def ended(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
-STAGES = ("shards/*.parquet", "features/dofa/*.parquet", "features/dofa.parquet", "probes/**/*", "tables/*")
+STAGES = ("shards/s1/*.parquet", "features/pixels/*.parquet", "features/pixels.parquet", "probes/**/*", "tables/*")
 
 
 class Undisturbed:

@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import pytest
 import tifffile
-from earthprobe.bands import BANDS, bands_of
-from earthprobe.tiff import Plane, decode_band
+from earthprobe.sensors import BANDS, bands_of
+from earthprobe.storage.tiff import Plane, decode_band
 
 REPOSITORY = Path(__file__).parents[1]
 SHARED = REPOSITORY.parent / "shared" / "data"
@@ -122,15 +122,15 @@ Indexer = Callable[..., Path]
 
 
 def index_folder(s1_folder: Path, split_files: dict[str, Path], out: Path, shards: int, archive: str) -> Path:
-    """Lists the patches of a folder and returns the path of ``patches.parquet``."""
-    from earthprobe.index_patches import index_patches, read_splits
+    """Lists the patches of a folder of BigEarthNet v1 and returns the path of ``patches.parquet``."""
+    from earthprobe.steps import index_patches
 
-    index_patches(
-        [s1_folder],
-        read_splits(split_files),
+    index_patches.run(
+        kind="bigearthnet-v1",
+        files=[s1_folder],
+        lists=[split_files[split] for split in ("train", "val", "test")],
         shards=shards,
         archive=archive,
-        simulated=False,
         output=out / "patches.parquet",
         mismatches=out / "split_mismatches.csv",
     )

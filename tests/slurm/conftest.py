@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.clone import Clone
+from tests.clone import TINY, Clone, example
 from tests.slurm.cluster import Cluster, missing_programs
 
 SITE = {
@@ -49,8 +49,13 @@ class SlurmClone(Clone):
         path.write_text(text)
 
 
+ON_GPUS = TINY | {"features": {"pixels": {"kind": "./my_model.py", "bands": ["VV", "VH"]}}}
+"""A model that asks for a GPU, as a user's own does, and takes no time."""
+
+
 @pytest.fixture(scope="session")
 def slurm_clone(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> SlurmClone:
     made = SlurmClone(tmp_path_factory.mktemp("clone"))
     made.edit_profile(SITE)
+    (made.folder / "my_model.py").write_text(example("my_model.py"))
     return made

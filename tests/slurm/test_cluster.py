@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.clone import TINY, Clone
+from tests.clone import TINY, Clone, example
 from tests.slurm.cluster import GPU_NODES, Cluster, ask
-from tests.slurm.conftest import SITE, SlurmClone
+from tests.slurm.conftest import ON_GPUS, SITE, SlurmClone
 
 
 @dataclasses.dataclass
@@ -39,7 +39,7 @@ def jobs_of(output: str) -> list[Job]:
 @pytest.fixture(scope="module")
 def output(slurm_clone: SlurmClone) -> str:
     """What a run of the small demo printed, from the simulated archive to the figures."""
-    return slurm_clone.run(config=TINY)
+    return slurm_clone.run(config=ON_GPUS)
 
 
 def test_jobs_ran_on_several_nodes(output: str):
@@ -75,17 +75,18 @@ def test_light_rules_ran_where_snakemake_ran(output: str):
 def local(tmp_path_factory: pytest.TempPathFactory) -> Clone:
     """A clone without SLURM, whose jobs have as many threads."""
     made = Clone(tmp_path_factory.mktemp("local"))
-    made.run("tables", "--max-threads", "1", config=TINY)
+    (made.folder / "my_model.py").write_text(example("my_model.py"))
+    made.run("tables", "--max-threads", "1", config=ON_GPUS)
     return made
 
 
 def test_tables_equal_those_of_a_local_run(output: str, slurm_clone: SlurmClone, local: Clone):
-    for name in ("tables/classification_19.csv", "tables/classification_43.csv", "features/dofa.parquet"):
+    for name in ("tables/classification_19.csv", "tables/classification_43.csv", "features/pixels.parquet"):
         assert (slurm_clone.results() / name).read_bytes() == (local.results() / name).read_bytes(), name
 
 
 def test_nothing_runs_again(output: str, slurm_clone: SlurmClone):
-    assert slurm_clone.planned(config=TINY) == {}
+    assert slurm_clone.planned(config=ON_GPUS) == {}
 
 
 @pytest.mark.parametrize(
@@ -101,7 +102,8 @@ def test_a_wrong_value_is_said_before_any_job(cluster: Cluster, tmp_path: Path, 
     clone = SlurmClone(tmp_path)
     clone.edit_profile(SITE)
     clone.edit_profile(changes)
-    output = clone.fail(config=TINY)
+    (clone.folder / "my_model.py").write_text(example("my_model.py"))
+    output = clone.fail(config=ON_GPUS)
     assert message in output
     assert len([line for line in output.splitlines() if line.startswith("earthprobe: ")]) == 1
     assert "Traceback" not in output

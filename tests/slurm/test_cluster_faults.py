@@ -9,8 +9,12 @@ import pytest
 
 from tests.clone import Undisturbed, ended
 from tests.slurm.cluster import Cluster, answers, ask, wait_for
-from tests.slurm.conftest import SlurmClone
-from tests.workflow.test_faults import CONFIG, EMBEDDING
+from tests.slurm.conftest import ON_GPUS, SlurmClone
+from tests.workflow.test_faults import CONFIG as LOCAL
+from tests.workflow.test_faults import EMBEDDING
+
+
+CONFIG = LOCAL | {"features": ON_GPUS["features"]}
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +27,7 @@ def finished(slurm_clone: SlurmClone) -> Undisturbed:
 @pytest.fixture
 def run(finished: Undisturbed) -> Iterator[SlurmClone]:
     """The same clone, its embeddings to be made again."""
-    finished.forget("features/dofa/*.parquet")
+    finished.forget("features/pixels/*.parquet")
     assert isinstance(finished.clone, SlurmClone)
     yield finished.clone
     finished.clone.end_runs()

@@ -82,7 +82,7 @@ def test_a_rehearsal_has_the_official_names_and_real_labels(tmp_path: Path, monk
     known = pl.read_parquet(V1_SAMPLE.parent / "reben-metadata/metadata.parquet", columns=["s1_name", "labels"])
     joined = index.join(known, left_on="patch_id", right_on="s1_name")
     assert len(joined) > 4000
-    from earthprobe.labels import CLASSES_19
+    from earthprobe.archives.bigearthnet import CLASSES_19
 
     for row in joined.head(50).iter_rows(named=True):
         assert [CLASSES_19[i] for i in row["labels_19"]] == sorted(row["labels"], key=CLASSES_19.index)

@@ -1,22 +1,24 @@
 import copy
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from earthprobe.config import patch_files, resolve, sensors_of, split_file, tables
+from earthprobe import registry
+from earthprobe.archives.find import lists, patch_files
+from earthprobe.config import entry_of, resolve, schema, sensors_of
 from earthprobe.errors import UserError
-from earthprobe.layout import TARS, tar_name
 
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
+from tests.unit.archives.test_find import kind
 
-SCHEMA = REPOSITORY / "workflow/schemas/config.schema.yaml"
 DEMO: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
 
 
 def test_the_demo_is_valid_and_defaults_are_filled_in():
-    resolved = resolve(DEMO, SCHEMA)
+    resolved = resolve(DEMO)
     assert resolved["archive"] == {
         "name": "simulated",
         "kind": "simulated",
@@ -27,17 +29,18 @@ def test_the_demo_is_valid_and_defaults_are_filled_in():
     }
     assert resolved["probes"]["mlp"]["learning_rate"] == 0.0003
     assert resolved["threshold"] == 0.5
-    assert resolve(resolved, SCHEMA) == resolved
+    assert resolve(resolved) == resolved
 
 
 def test_whole_floats_are_integers():
     config = copy.deepcopy(DEMO)
     config["archive"]["shards"] = 4.0
     config["probes"]["mlp"]["hidden"] = [512.0]
-    config["label_sets"] = [19.0, 43]
-    resolved = resolve(config, SCHEMA)
+    config["label_sets"] = [19.0, "43"]
+    resolved = resolve(config)
     assert repr(resolved["archive"]["shards"]) == "4"
     assert repr(resolved["probes"]["mlp"]["hidden"]) == "[512]"
+    assert resolved["label_sets"] == ["19", "43"]
 
 
 def test_the_order_of_keys_does_not_matter():
@@ -46,35 +49,41 @@ def test_the_order_of_keys_does_not_matter():
 
     turned = backwards(DEMO)
     turned["features"] = backwards(turned["features"])
-    assert str(resolve(turned, SCHEMA)["archive"]) == str(resolve(DEMO, SCHEMA)["archive"])
+    assert str(resolve(turned)["archive"]) == str(resolve(DEMO)["archive"])
 
 
 def test_the_input_is_not_changed():
     before = copy.deepcopy(DEMO)
-    resolve(DEMO, SCHEMA)
+    resolve(DEMO)
     assert before == DEMO
 
 
 BAD = [
-    ("archive.kind", "zenodo", r"archive.kind: 'zenodo' is unknown: one of simulated, bigearthnet-v1"),
+    ("archive.kind", "zenodo", r"archive.kind: 'zenodo' is unknown: one of bigearthnet-v1, reben, simulated"),
     ("archive.patchs", 3, "archive: unknown key `patchs`: did you mean `patches`"),
     ("archive.patches", "many", r"archive.patches: 'many' is not of type 'integer'"),
     ("archive.patches", 3, r"archive.patches: 3 is less than the minimum of 12"),
     ("archive.name", "a/b", r"archive.name: 'a/b' is no name"),
     ("archive", None, "archive lacks `kind`"),
     ("labels", 19, "top level: unknown key `labels`: did you mean `label_sets`"),
-    ("label_sets", [20], r"label_sets: 20 is unknown: one of 19, 43"),
+    ("label_sets", [20], r"label_sets: 20 is unknown: an archive of kind simulated has 19, 43"),
     ("label_sets", [], r"label_sets: \[\] should be non-empty"),
     ("features", {}, "features: is empty"),
     ("features.dofa_base.model", "dofa", "features.dofa_base.model: 'dofa' is unknown: one of dofa_base"),
     ("features.dofa_base.bands", ["VV", "B4"], "features.dofa_base.bands: 'B4' is unknown: one of VV, VH, B01, B02"),
-    ("features.dofa_base.bands", ["VV"], "wavelengths: 2 given for 1 bands"),
-    ("features.dofa_base.wavelengths", [3.75], "wavelengths: 1 given for 2 bands"),
+    ("features.dofa_base.kind", "dofaa", "features.dofa_base.kind: 'dofaa' is unknown: one of dofa, statistics"),
+    ("features.dofa_base.kind", "x.py", "features.dofa_base.kind: x.py does not exist"),
+    ("features.dofa_base.bands", ["VV"], "wavelengths: give one a band, in their order: 2 given for VV$"),
+    ("features.dofa_base.wavelengths", [3.75], "wavelengths: give one a band, in their order: 1 given for VV, VH$"),
     ("features.dofa_base.weights", "DOFA_MEA", "'DOFA_MEA' is neither DOFA_MAE, nor random:<seed>, nor a file"),
     ("features.dofa_base.weights", "/nowhere/x.pth", "nor a file"),
     ("features.dofa_base.image_size", 256, "image_size: 256 is unknown: one of 224"),
     ("probes.mlp.hiden", [3], "probes.mlp: unknown key `hiden`: did you mean `hidden`"),
-    ("probes.mlp.kind", "svm", "probes.mlp.kind: 'svm' is unknown: one of random_forest, extra_trees, linear, mlp"),
+    (
+        "probes.mlp.kind",
+        "svm",
+        "probes.mlp.kind: 'svm' is unknown: one of extra_trees, knn, linear, mlp, random_forest",
+    ),
     ("probes.extra_trees.n_estimators", 0, "probes.extra_trees.n_estimators: 0 is less than the minimum of 1"),
     ("probes.random_forest.max_depth", "deep", "probes.random_forest.max_depth: 'deep' is not of type"),
     ("probes.linear.strengths", [0], "probes.linear.strengths: 0 is less than or equal to the minimum of 0"),
@@ -97,16 +106,15 @@ def test_what_is_wrong_is_named(path: str, value: Any, message: str):
         target = target[parent]
     target[key] = value
     with pytest.raises(UserError, match=message) as caught:
-        resolve(config, SCHEMA)
+        resolve(config)
     assert "\n" not in str(caught.value)
 
 
 def test_every_key_of_every_probe_gets_its_default():
-    probes = {kind: {"kind": kind} for kind in ("random_forest", "extra_trees", "linear", "mlp")}
-    complete = resolve({**DEMO, "probes": probes}, SCHEMA)["probes"]
-    levels = yaml.safe_load(SCHEMA.read_text())["$defs"]
+    probes = {kind: {"kind": kind} for kind in registry.names("probes")}
+    complete = resolve({**DEMO, "probes": probes})["probes"]
     assert {kind: list(probe) for kind, probe in complete.items()} == {
-        kind: list(levels[f"probe_{kind}"]["properties"]) for kind in probes
+        kind: ["kind", *registry.kind("probes", kind).facts["options"]] for kind in probes
     }
     assert complete["extra_trees"]["n_estimators"] == 100
     assert complete["random_forest"]["max_depth"] is None
@@ -116,7 +124,7 @@ def test_every_key_of_every_probe_gets_its_default():
 def test_a_missing_section_is_named(key: str):
     config = {k: v for k, v in DEMO.items() if k != key}
     with pytest.raises(UserError, match=f"top level: '{key}' is a required property"):
-        resolve(config, SCHEMA)
+        resolve(config)
 
 
 def real(root: Path) -> dict[str, Any]:
@@ -125,40 +133,18 @@ def real(root: Path) -> dict[str, Any]:
 
 def test_a_real_archive_is_looked_for(tiny: TinyArchive, tmp_path: Path):
     with pytest.raises(UserError, match=r"nowhere does not exist"):
-        resolve(real(tmp_path / "nowhere"), SCHEMA)
+        resolve(real(tmp_path / "nowhere"))
     with pytest.raises(
         UserError,
-        match=r"holds neither the folder BigEarthNet-S1-v1.0 nor BigEarthNet-S1-v1.0.tar, .tar.gz or .tar.zst$",
+        match=rf"nor BigEarthNet-S1-v1.0.tar, .tar.gz or .tar.zst: found .*/BigEarthNet-S1-v1.0: give {tiny.root}$",
     ):
-        resolve(real(tmp_path), SCHEMA)
+        resolve(real(tmp_path))
     with pytest.raises(UserError, match=r"lacks the split file bigearthnet-train.csv or train.csv"):
-        resolve(real(tiny.root), SCHEMA)
+        resolve(real(tiny.root))
     for split in ("train", "val", "test"):
         (tiny.root / f"{split}.csv").touch()
-    assert resolve(real(tiny.root), SCHEMA)["archive"]["shards"] == 64
-    assert split_file(kind("bigearthnet-v1", tiny.root), "val").name == "val.csv"
-
-
-def kind(kind: str, root: object, **more: Any) -> dict[str, Any]:
-    """The archive of a configuration."""
-    return {"name": "x", "kind": kind, "root": root if isinstance(root, list) else str(root), "fetch": False} | more
-
-
-def test_an_archive_is_found_unpacked_or_not(tmp_path: Path):
-    (tmp_path / "BigEarthNet-S1-v1.0-notes.txt").touch()
-    parts = [tmp_path / f"BigEarthNet-S1-v1.0.tar.gz{part}" for part in ("aa", "ab", "ac")]
-    for path in reversed(parts):
-        path.touch()
-    archive = kind("bigearthnet-v1", tmp_path)
-    assert patch_files(archive, "s1") == [parts]
-    (tmp_path / "BigEarthNet-S1-v1.0").mkdir()
-    assert patch_files(archive, "s1") == tmp_path / "BigEarthNet-S1-v1.0"
-    numbered = [tmp_path / f"mine.tar.zst.part{number}" for number in (1, 2, 10)]
-    for path in [*numbered, tmp_path / "other.tar"]:
-        path.touch()
-    named = kind("bigearthnet-v1", [str(path) for path in (numbered[2], tmp_path / "other.tar", *numbered[:2])])
-    assert patch_files(named, "s1") == [[tmp_path / "other.tar"], numbered]
-    assert patch_files(kind("bigearthnet-v1", tmp_path / "other.tar"), "s1") == [[tmp_path / "other.tar"]]
+    assert resolve(real(tiny.root))["archive"]["shards"] == 64
+    assert [path.name for path in lists(kind("bigearthnet-v1", tiny.root))] == ["train.csv", "val.csv", "test.csv"]
 
 
 @pytest.mark.parametrize(
@@ -188,44 +174,7 @@ def test_an_archive_that_does_not_fit_is_named(tmp_path: Path, v1_sample: Path, 
         "root": [r.format(**places) for r in root] if isinstance(root, list) else root.format(**places)
     }
     with pytest.raises(UserError, match=message):
-        resolve(DEMO | {"archive": archive, "label_sets": [19]}, SCHEMA)
-
-
-@pytest.mark.parametrize(
-    ("name", "archive"),
-    [
-        ("x.tar", "x.tar"),
-        ("x.tgz", "x.tgz"),
-        ("x.tar.zst", "x.tar.zst"),
-        ("x.tar.gzaa", "x.tar.gz"),
-        ("x.tar.gz.bd", "x.tar.gz"),
-        ("x.tar.part12", "x.tar"),
-        ("x.tar.zst.001", "x.tar.zst"),
-        ("x.tar.xz", None),
-        ("x.tar.lz", None),
-        ("x.tar.bz", None),
-        ("x.tar.bz2", None),
-        ("x.tar.gz.md5", None),
-        ("x.zip", None),
-    ],
-)
-def test_tar_archives_and_their_parts_are_known_by_name(name: str, archive: str | None):
-    assert tar_name(Path(name)) == archive
-
-
-def test_what_lies_beside_an_archive_is_no_part_of_it(tmp_path: Path):
-    top = "BigEarthNet-S1-v1.0"
-    for name in (f"{top}.tar.gz.md5", f"{top}.tar.xz", f"{top}.tar.gz.aria2"):
-        (tmp_path / name).touch()
-    fetched = kind("bigearthnet-v1", tmp_path) | {"fetch": True}
-    assert patch_files(fetched, "s1") == [[tmp_path / f"{top}.tar.gz"]]
-    whole = tmp_path / f"{top}.tar.gz"
-    for path in (whole, whole.with_name(f"{whole.name}aa"), whole.with_name(f"{whole.name}ab")):
-        path.touch()
-    assert patch_files(fetched, "s1") == patch_files(kind("bigearthnet-v1", tmp_path), "s1") == [[whole]]
-    (tmp_path / f"{top}.tar").touch()
-    with pytest.raises(UserError, match=rf"holds {top}.tar, {top}.tar.gz: rename all but the one to read"):
-        patch_files(kind("bigearthnet-v1", tmp_path), "s1")
+        resolve(DEMO | {"archive": archive, "label_sets": [19]})
 
 
 def optical(archive: dict[str, Any], **more: Any) -> dict[str, Any]:
@@ -236,11 +185,11 @@ def optical(archive: dict[str, Any], **more: Any) -> dict[str, Any]:
 FEATURES = {"model": "dofa_base_patch16_224", "weights": "random:0"}
 
 
-def test_wavelengths_are_the_sensors_where_none_are_given(tmp_path: Path):
+def test_wavelengths_are_left_to_the_model_where_none_are_given(tmp_path: Path):
     archive = kind("bigearthnet-v1", tmp_path) | {"fetch": True}
-    assert resolve(optical(archive), SCHEMA)["features"]["both"]["wavelengths"] == [3.75, 0.4927, 0.8647]
+    assert resolve(optical(archive))["features"]["both"]["wavelengths"] is None  # models/test_dofa.py has what it takes
     given = optical(archive, wavelengths=[5.405, 0.49, 0.865])
-    assert resolve(given, SCHEMA)["features"]["both"]["wavelengths"] == [5.405, 0.49, 0.865]
+    assert resolve(given)["features"]["both"]["wavelengths"] == [5.405, 0.49, 0.865]
 
 
 def test_sensors_are_those_that_a_feature_set_sees():
@@ -255,90 +204,40 @@ def test_sentinel_2_that_is_not_there_is_said_before_any_job(v1_sample: Path, tm
     archive = {"name": "x", "kind": "bigearthnet-v1", "root": str(tmp_path)}
     message = r"holds neither the folder BigEarthNet-v1.0 nor BigEarthNet-S2-v1.0.tar, .tar.gz or .tar.zst$"
     with pytest.raises(UserError, match=message):
-        resolve(optical(archive), SCHEMA)
+        resolve(optical(archive))
     (tmp_path / "BigEarthNet-S2.tar.zst").touch()
     with pytest.raises(UserError, match="holds BigEarthNet-S2, which is reben, and no BigEarthNet-v1.0$"):
-        resolve(optical(archive), SCHEMA)
+        resolve(optical(archive))
     (tmp_path / "BigEarthNet-v1.0").symlink_to(v1_sample / "BigEarthNet-v1.0")
-    assert resolve(optical(archive), SCHEMA)["features"]["both"]["bands"] == ["VV", "B02", "B8A"]
-
-
-def test_lists_lie_beside_any_of_several_archives(tmp_path: Path):
-    for folder, name in (("a", "BigEarthNet-S2.tar.zst"), ("b", "BigEarthNet-S1.tar.zst"), ("b", "metadata.parquet")):
-        (tmp_path / folder).mkdir(exist_ok=True)
-        (tmp_path / folder / name).touch()
-    archive = kind("reben", [str(tmp_path / "a/BigEarthNet-S2.tar.zst"), str(tmp_path / "b/BigEarthNet-S1.tar.zst")])
-    assert tables(archive | {"snow_and_clouds": False}) == [tmp_path / "b/metadata.parquet"]
+    assert resolve(optical(archive))["features"]["both"]["bands"] == ["VV", "B02", "B8A"]
 
 
 def test_a_simulated_archive_has_no_reflectance():
     with pytest.raises(UserError, match="features.both.bands: a simulated archive has Sentinel-1 only: take VV and VH"):
-        resolve(optical(DEMO["archive"]), SCHEMA)
-
-
-@pytest.mark.parametrize(
-    ("name", "folder", "stem"),
-    [
-        ("bigearthnet-v1", "BigEarthNet-v1.0", "BigEarthNet-S2-v1.0"),
-        ("bigearthnet-v1", "BigEarthNet-v1.0", "BigEarthNet-v1.0"),
-        ("reben", "BigEarthNet-S2", "BigEarthNet-S2"),
-    ],
-)
-def test_sentinel_2_lies_beside_sentinel_1(tmp_path: Path, name: str, folder: str, stem: str):
-    s1 = tmp_path / TARS["s1"][name]
-    s1.touch()
-    archive = kind(name, tmp_path)
-    published = TARS["s2"][name].partition(".")[0]
-    with pytest.raises(
-        UserError, match=f"holds neither the folder {folder} nor {published}.*.tar, .tar.gz or .tar.zst"
-    ):
-        patch_files(archive, "s2")
-    s2 = tmp_path / f"{stem}.tar.zst"
-    s2.touch()
-    assert patch_files(archive, "s2") == [[s2]]
-    named = kind(name, [str(s1), str(s2)])
-    assert patch_files(named, "s1") == [[s1]]
-    assert patch_files(named, "s2") == [[s2]]
-    with pytest.raises(UserError, match=f"no tar archive of {folder} among {s1}: add it, under the name {published}"):
-        patch_files(kind(name, s1), "s2")
-    (tmp_path / folder).mkdir()
-    assert patch_files(archive, "s2") == tmp_path / folder
-    assert patch_files(archive, "s1") == [[s1]]
+        resolve(optical(DEMO["archive"]))
 
 
 def test_reben_has_19_classes_and_no_others():
     config = DEMO | {"archive": kind("reben", needs(SHARED / "reben-sample"))}
     for label_sets in ([43], [19, 43]):
-        with pytest.raises(UserError, match="label_sets: reBEN has labels of 19 classes only: take 43 out"):
-            resolve(config | {"label_sets": label_sets}, SCHEMA)
+        with pytest.raises(UserError, match="label_sets: 43 is unknown: an archive of kind reben has 19"):
+            resolve(config | {"label_sets": label_sets})
     del config["label_sets"]
-    assert resolve(config, SCHEMA)["label_sets"] == [19]
+    assert resolve(config)["label_sets"] == ["19"]
 
 
 @pytest.mark.parametrize("name", ["bigearthnet-v1", "reben"])
 def test_the_studies_differ_in_their_archive_alone(name: str, tmp_path: Path):
     config = yaml.safe_load((REPOSITORY / f"config/{name}.yaml").read_text())
     config["archive"] |= {"root": str(tmp_path), "fetch": True}
-    resolved = resolve(config, SCHEMA)
+    resolved = resolve(config)
     assert resolved["archive"]["kind"] == name
-    assert resolved["label_sets"] == ([19, 43] if name == "bigearthnet-v1" else [19])
-    assert resolved["features"] == resolve(DEMO, SCHEMA)["features"] | {
-        "dofa_base": resolve(DEMO, SCHEMA)["features"]["dofa_base"] | {"weights": "DOFA_MAE"}
+    assert resolved["label_sets"] == (["19", "43"] if name == "bigearthnet-v1" else ["19"])
+    assert resolved["features"] == resolve(DEMO)["features"] | {
+        "dofa_base": resolve(DEMO)["features"]["dofa_base"] | {"weights": "DOFA_MAE"}
     }
     assert list(resolved["probes"]) == ["random_forest", "linear", "mlp"]
-    assert patch_files(resolved["archive"], "s1")[0][0].name == TARS["s1"][name]
-
-
-def test_what_is_fetched_need_not_be_there(tmp_path: Path):
-    archive = kind("reben", tmp_path / "new") | {"fetch": True, "snow_and_clouds": False}
-    assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.zst"]]
-    assert patch_files(archive, "s2") == [[tmp_path / "new/BigEarthNet-S2.tar.zst"]]
-    assert tables(archive) == [tmp_path / "new/metadata.parquet"]
-    (tmp_path / "new").mkdir()
-    (tmp_path / "new/BigEarthNet-S1.tar.gzaa").touch()
-    assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
-    with pytest.raises(UserError, match="give the folder to fetch into"):
-        patch_files(archive | {"root": [str(tmp_path)]}, "s1")
+    assert patch_files(resolved["archive"], "s1")[0][0].name == registry.kind("archives", name).facts["tars"]["s1"]
 
 
 def test_the_readme_is_made_from_the_schema():
@@ -350,12 +249,106 @@ def test_the_readme_is_made_from_the_schema():
         assert f"## {level}\n" in main()
 
 
-def test_every_key_has_a_description():
-    schema = yaml.safe_load(SCHEMA.read_text())
-    levels = [schema, *(part for part in schema["$defs"].values() if "properties" in part)]
-    for level in levels:
-        assert level["additionalProperties"] is False
-        for name, key in level["properties"].items():
-            part = schema["$defs"].get(key.get("$ref", "").removeprefix("#/$defs/"), {}) | key
-            assert part.get("description"), name
-            assert "default" in part or name in level["required"], name
+ENTRIES = [pytest.param(room, name, id=f"{room}-{name}") for room in registry.ROOMS for name in registry.names(room)]
+
+
+def described(level: dict[str, Any]) -> None:
+    assert level["additionalProperties"] is False
+    for name, key in level["properties"].items():
+        part = schema()["$defs"].get(key.get("$ref", "").removeprefix("#/$defs/"), {}) | key
+        assert part.get("description"), name
+        assert "default" in part or name in level["required"], name
+
+
+@pytest.mark.parametrize(("room", "name"), ENTRIES)
+def test_every_key_of_every_kind_has_a_description_and_a_default(room: str, name: str):
+    described(registry.kind(room, name).schema)
+
+
+def test_every_other_key_has_a_description_and_a_default():
+    described(schema())
+    for part in schema()["$defs"].values():
+        if "properties" in part:
+            described(part)
+
+
+def test_a_feature_set_of_no_kind_is_dofa():
+    features = resolve(DEMO)["features"]["dofa_base"]
+    assert features["kind"] == "dofa"
+    assert resolve(DEMO | {"features": {"x": features}})["features"]["x"] == features
+
+
+def test_statistics_need_bands_alone():
+    resolved = resolve(DEMO | {"features": {"pixels": {"kind": "statistics", "bands": ["VV"]}}})["features"]["pixels"]
+    assert resolved == {"kind": "statistics", "bands": ["VV"], "percentiles": [5, 25, 50, 75, 95]}
+
+
+def test_an_entry_on_a_command_line_gets_its_defaults():
+    assert entry_of("probes", '{"kind": "knn", "k": 3}', "--probe") == {
+        "kind": "knn",
+        "metric": "l2",
+        "k": 3,
+        "temperature": 0.07,
+    }
+    for text, message in (
+        ("{", "--probe: { is no JSON"),
+        ("3", "--probe lacks `kind`: one of extra_trees, knn"),
+        ('{"kind": "knn", "kk": 3}', "--probe: unknown key `kk`: did you mean `k`"),
+        ('{"kind": "svm"}', "--probe.kind: 'svm' is unknown: one of extra_trees, knn"),
+    ):
+        with pytest.raises(UserError, match=re.escape(message)):
+            entry_of("probes", text, "--probe")
+
+
+OWN = """def build(weights, inputs, *, radius=3, names=("a",)):
+    raise AssertionError("a configuration that is read runs nothing")
+"""
+
+
+def test_a_users_own_file_is_a_kind(tmp_path: Path):
+    path = tmp_path / "my_model.py"
+    path.write_text(OWN)
+    config = DEMO | {"features": {"own": {"kind": str(path), "bands": ["VV"], "radius": 4}}}
+    resolved = resolve(config)["features"]["own"]
+    assert resolved["radius"] == 4
+    assert resolved["names"] == ("a",)
+    assert resolved["normalization"] == "zscore"
+    config["features"]["own"]["radus"] = 3
+    with pytest.raises(UserError, match="features.own: unknown key `radus`: did you mean `radius`"):
+        resolve(config)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("def biuld(): pass", r"my_model.py has no function `build`: docs/extending.md shows one"),
+        ("def build(:", r"my_model.py is no Python file: invalid syntax"),
+        ("def build(weights, inputs, *, x=open('y')): pass", r"my_model.py: the default of `x` is no plain value"),
+    ],
+)
+def test_a_users_own_file_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str):
+    path = tmp_path / "my_model.py"
+    path.write_text(text)
+    with pytest.raises(UserError, match=message) as caught:
+        resolve(DEMO | {"features": {"own": {"kind": str(path), "bands": ["VV"]}}})
+    assert "\n" not in str(caught.value)
+
+
+def test_a_yaml_file_beside_it_says_more(tmp_path: Path):
+    path = tmp_path / "my_model.py"
+    path.write_text(OWN)
+    path.with_suffix(".yaml").write_text(
+        "unit: amplitude\nrequired: [bands]\n"
+        "options: {bands: {$ref: '#/$defs/bands'}, radius: {type: integer, default: 2}}\n"
+    )
+    config = DEMO | {"features": {"own": {"kind": str(path), "bands": ["VV"]}}}
+    message = rf"features.own.bands: VV is in dB, but the model {path} wants amplitude: take other bands"
+    with pytest.raises(UserError, match=message):
+        resolve(config)
+    config["features"]["own"]["radius"] = "wide"
+    with pytest.raises(UserError, match="features.own.radius: 'wide' is not of type 'integer'"):
+        resolve(config)
+    path.with_suffix(".yaml").write_text("{")
+    with pytest.raises(UserError, match=r"my_model.yaml is no YAML file: ") as caught:
+        resolve(config)
+    assert "\n" not in str(caught.value)

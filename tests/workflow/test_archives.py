@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import polars as pl
 import pytest
-from earthprobe.bands import BANDS, bands_of
-from earthprobe.files import read_metadata
+from earthprobe.sensors import BANDS, bands_of
+from earthprobe.storage.parquet import read_metadata
 
 from tests.archives import both_sensors, pack
-from tests.clone import TINY, Clone
+from tests.clone import PIXELS, TINY, Clone
 from tests.conftest import SHARED, needs
 from tests.server import serving
 
@@ -31,32 +31,25 @@ def tables(results: Path) -> dict[int, dict[str, dict[str, str]]]:
 def test_real_patches_go_all_the_way(clone: Clone, v1_sample: Path):
     config: dict[str, Any] = {
         "archive": {"name": "sample", "kind": "bigearthnet-v1", "root": str(v1_sample), "shards": 3},
-        "features": {
-            "dofa_base": {
-                "model": "dofa_base_patch16_224",
-                "weights": "random:0",
-                "bands": ["VV", "VH"],
-                "wavelengths": [3.75, 3.75],
-            }
-        },
-        "probes": {name: {"kind": name} for name in ("random_forest", "linear", "mlp")},
+        "features": {"pixels": PIXELS},
+        "probes": {"linear": {"kind": "linear"}, "knn": {"kind": "knn"}},
     }
     clone.run(config=config)
     results = clone.results("sample")
     index = pl.read_parquet(results / "index.parquet")
     assert dict(index["split"].value_counts().iter_rows()) == {"train": 69, "val": 25, "test": 35}
-    vectors = pl.read_parquet(results / "features/dofa_base.parquet")["embedding"].to_numpy()
+    vectors = pl.read_parquet(results / "features/pixels_base.parquet")["embedding"].to_numpy()
     assert vectors.shape == (129, 768)
     assert np.isfinite(vectors).all()
     for rows in tables(results).values():
-        assert list(rows) == ["random_forest", "linear", "mlp"]
+        assert list(rows) == ["linear", "knn"]
         assert all(row["data"] == "archive sample" for row in rows.values())
     # Some classes are absent: their panels say so instead of failing.
     for kind in (
         "class_distribution_43",
-        "umap_dofa_base_43",
-        "gallery_dofa_base_43_mlp",
-        "confusion_dofa_base_43_mlp",
+        "umap_pixels_43",
+        "gallery_pixels_43_knn",
+        "confusion_pixels_base_43_mlp",
     ):
         assert (results / f"figures/{kind}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{kind}.csv").stat().st_size > 0
@@ -91,7 +84,7 @@ def test_the_demos_pixels_are_like_real_ones(demo: Path):
 def test_the_demo_has_no_perfect_class_and_fails_on_rare_ones(demo: Path):
     for label_set in (19, 43):
         for probe in ("random_forest", "linear", "mlp"):
-            table = pl.read_csv(demo / f"probes/dofa_base/{label_set}/{probe}/per_class.csv")
+            table = pl.read_csv(demo / f"probes/pixels_base/{label_set}/{probe}/per_class.csv")
             assert table["f2"].max() < 1
             rare = table.filter(pl.col("support").is_between(1, 7))
             assert rare.height >= 2
@@ -123,7 +116,7 @@ def test_packed_patches_become_shards_and_nothing_runs_for_nothing(
     }
     clone.run("index", "shards", config=config)
     results = clone.results(config["archive"]["name"])
-    shards = pl.concat(pl.read_parquet(path, columns=["patch_id"]) for path in (results / "shards").iterdir())
+    shards = pl.concat(pl.read_parquet(path, columns=["patch_id"]) for path in (results / "shards/s1").iterdir())
     assert shards.height == pl.read_parquet(results / "index.parquet").height == {"reben": 44}.get(kind, 129)
     assert (results / "rejected.csv").read_text().count("\n") == 1
 
@@ -132,11 +125,11 @@ def test_packed_patches_become_shards_and_nothing_runs_for_nothing(
         return {name: count for name, count in jobs.items() if name != "shards"}
 
     assert planned() == {}
-    contents = results / "members/00.contents"
+    contents = results / "members/s1/00.contents"
     assert contents.exists() == (suffix != ".tar")
     contents.unlink(missing_ok=True)
     assert planned() == {}, "the contents may be deleted once the shards are made"
-    module("labels")
+    module("archives/reben_labels" if kind == "reben" else "archives/bigearthnet_v1_labels")
     assert planned() == {"index": 1, "rejected": 1}, "labels never touch pixels"
     clone.run("index", "shards", config=config)
     os.utime(tmp_path / f"{top}{suffix}")
@@ -181,7 +174,7 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
         "embed_weights": 2,
         "embed": 2,
         "merge": 2,
-        "train_linear": 2,
+        "train": 2,
         "evaluate": 2,
         "table": 1,
         "config": 1,

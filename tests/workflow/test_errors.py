@@ -8,7 +8,7 @@ from typing import Any
 import polars as pl
 import pytest
 
-from tests.clone import FEATURES, TINY, Clone
+from tests.clone import DOFA, TINY, Clone
 
 BEFORE = [
     ({**TINY, "probe": {}}, "earthprobe: config: top level: unknown key `probe`: did you mean `probes`?"),
@@ -17,7 +17,7 @@ BEFORE = [
         "earthprobe: config: archive.root: nowhere does not exist: give the folder of BigEarthNet-S1-v1.0, or its tar file",  # noqa: E501,
     ),
     (
-        {**TINY, "features": {"dofa": {**FEATURES, "weights": "dofa.pth"}}},
+        {**TINY, "features": {"dofa": {**DOFA, "weights": "dofa.pth"}}},
         "earthprobe: config: features.dofa.weights: 'dofa.pth' is neither DOFA_MAE, nor random:<seed>, nor a file",
     ),
 ]
@@ -50,9 +50,9 @@ def test_unreadable_patches_are_named_and_left_out(clone: Clone, broken: tuple[d
     output = clone.fail("features", config=config)
     assert "earthprobe shard-statistics: 2 of 48 patches (4.2%) are rejected, more than archive.max_rejected" in output
     assert "Traceback" not in output
-    assert not (clone.results("broken") / "band_statistics.json").exists()
+    assert not (clone.results("broken") / "band_statistics/s1.json").exists()
 
-    assert "after mending them, delete results/broken/shards/" in output
+    assert "after mending them, delete results/broken/shards/s1/" in output
 
     config["archive"]["max_rejected"] = 0.1
     jobs = clone.planned("features", config=config)
@@ -64,6 +64,6 @@ def test_unreadable_patches_are_named_and_left_out(clone: Clone, broken: tuple[d
     assert {row["split"] for row in rows} == {"train"}
     assert any("is missing" in row["reason"] for row in rows)
     assert any("cannot be read" in row["reason"] for row in rows)
-    features = pl.read_parquet(clone.results("broken") / "features/dofa.parquet")
+    features = pl.read_parquet(clone.results("broken") / "features/pixels.parquet")
     assert features.height == 46
     assert not set(features["patch_id"]) & set(names)

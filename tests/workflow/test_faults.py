@@ -32,12 +32,12 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
 @pytest.fixture
 def run(finished: Undisturbed) -> Iterator[Clone]:
     """The same clone, its embeddings to be made again."""
-    finished.forget("features/dofa/*.parquet")
+    finished.forget("features/pixels/*.parquet")
     yield finished.clone
     finished.clone.end_runs()
 
 
-EMBEDDING = "features/dofa/0001.parquet"
+EMBEDDING = "features/pixels/0001.parquet"
 
 
 def test_a_killed_job(run: Clone, finished: Undisturbed):
@@ -45,7 +45,7 @@ def test_a_killed_job(run: Clone, finished: Undisturbed):
     os.kill(going.halted(finished.results / EMBEDDING), signal.SIGKILL)
     status, output = going.end()
     assert status != 0
-    assert "Error in rule embed" in output
+    assert "Error in rule embed_on_cpu" in output
     assert "shard=0001" in output
     assert not (finished.results / EMBEDDING).exists()
     run.run("tables", config=CONFIG)
@@ -90,10 +90,12 @@ def test_two_runs_at_once(run: Clone, finished: Undisturbed):
 
 
 def test_a_truncated_shard(finished: Undisturbed):
-    shard = finished.results / "shards/0001.parquet"
+    shard = finished.results / "shards/s1/0001.parquet"
     shard.write_bytes(shard.read_bytes()[: shard.stat().st_size // 2])
     output = finished.clone.fail("tables", config=CONFIG)
-    message = r"earthprobe [a-z-]+: results/faults/shards/0001.parquet cannot be read \(.+\): delete it and run again"
+    message = (
+        r"earthprobe [a-z-]+: results/faults/shards/s1/0001.parquet cannot be read \(.+\): delete it and run again"
+    )
     assert re.search(message, output)
     assert "Traceback" not in output
     shard.unlink()
@@ -134,9 +136,9 @@ def remount(folder: Path, options: str) -> None:
 
 
 PLACES = [
-    ("shards", "shards/*.parquet", "shard"),
-    ("features", "features/dofa/*.parquet", "embed"),
-    ("features", "features/dofa.parquet", "merge"),
+    ("shards/s1", "shards/s1/*.parquet", "shard"),
+    ("features", "features/pixels/*.parquet", "embed"),
+    ("features", "features/pixels.parquet", "merge"),
     ("tables", "tables/*", "table"),
 ]
 

@@ -9,8 +9,10 @@ from typing import Any
 
 import polars as pl
 import pytest
+from earthprobe.registry import PACKAGE
 
-from tests.clone import FEATURES, TINY, Clone
+from tests.clone import DOFA, TINY, Clone, Graph
+from tests.conftest import REPOSITORY
 
 TABLES = {"table": 2}
 REJECTED = {"rejected": 1, "check": 1}
@@ -47,17 +49,17 @@ def test_a_moved_clone_runs_nothing(clone: Clone):
 
 def test_a_probes_parameter(clone: Clone):
     jobs = clone.planned(config=changed("probes.mlp.hidden", [4]))
-    assert jobs == {"train_mlp": 2, "evaluate": 2, **TABLES, **ONE_PROBE, "config": 1}
+    assert jobs == {"train": 2, "evaluate": 2, **TABLES, **ONE_PROBE, "config": 1}
 
 
 def test_a_new_probe(clone: Clone):
     jobs = clone.planned(config=changed("probes.linear2", {"kind": "linear"}))
-    assert jobs == {"train_linear": 2, "evaluate": 2, **TABLES, **ONE_PROBE, "config": 1}
+    assert jobs == {"train": 2, "evaluate": 2, **TABLES, **ONE_PROBE, "config": 1}
 
 
 def test_a_new_feature_set(clone: Clone):
-    jobs = clone.planned(config=changed("features.other", {**FEATURES, "wavelengths": [5.405, 5.405]}))
-    new = {"embed_weights": 1, "embed": 3, "merge": 1, "train_forest": 2, "train_linear": 2, "train_mlp": 2}
+    jobs = clone.planned(config=changed("features.other", {**DOFA, "wavelengths": [5.405, 5.405]}))
+    new = {"embed_weights": 1, "embed": 3, "merge": 1, "train": 6}
     assert jobs == {**new, "evaluate": 6, **TABLES, **ALL_PROBES, **UMAP, "config": 1}
 
 
@@ -77,7 +79,7 @@ def test_the_order_of_keys(clone: Clone):
 
 
 def test_a_deleted_result(clone: Clone):
-    path = clone.results() / "probes/dofa/19/mlp/metrics.json"
+    path = clone.results() / "probes/pixels/19/mlp/metrics.json"
     content = path.read_bytes()
     stat = path.stat()
     path.unlink()
@@ -90,7 +92,7 @@ def test_a_deleted_result(clone: Clone):
 
 
 def test_a_deleted_figure(clone: Clone):
-    path = clone.results() / "figures/confusion_dofa_19_mlp.png"
+    path = clone.results() / "figures/confusion_pixels_19_mlp.png"
     aside = path.rename(path.with_suffix(".aside"))
     try:
         assert clone.planned(config=TINY) == {"figure_confusion": 1}
@@ -105,69 +107,135 @@ def test_another_environment(clone: Clone):
     assert clone.planned(config=TINY) == {}
 
 
-TRAIN = {"train_forest": 2, "train_linear": 2, "train_mlp": 2, "evaluate": 6, **TABLES, **ALL_PROBES}
-EMBED = {"embed": 3, "merge": 1, **TRAIN, **UMAP}
-BEHIND_THE_ARCHIVE = {
-    "index_patches": 1,
-    "index": 1,
-    **REJECTED,
-    "shard": 3,
-    "shard_statistics": 1,
-    "explore": 2,
-    **LABELS,
-    **EMBED,
-}
-EVERYTHING = {"simulate": 1, **BEHIND_THE_ARCHIVE}
+# What each module's edit runs again, in a study of two feature sets of different models and three probes of different
+# kinds. Of the jobs one dry run tells all; that Snakemake itself plans so is then seen for a few.
+WIDE = TINY | {"features": TINY["features"] | {"dofa": DOFA}, "label_sets": [19]}
+GALLERY = {"figure_gallery": 6}
+PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, **GALLERY}
+TABLE = {"table": 1}
+SEEN = {"umap": 2, "figure_umap": 2}
+CLASSES = {"explore": 1, "figure_class_distribution": 1, "figure_label_correlation": 1}
+EVALUATE = {"evaluate": 6, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 6}
+TRAIN = {"train": 6, **EVALUATE, **GALLERY}
+MERGE = {"merge": 2, **TRAIN, **SEEN}
+EMBED = {"embed": 3, "embed_on_cpu": 3, **MERGE}
+LEFT_OUT = {"rejected": 1, "check": 1}
+SHARDS = {"shard": 3, "shard_statistics": 1, **LEFT_OUT, **EMBED, **GALLERY}
+INDEX = {"index": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN}
+ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
+EVERYTHING = {"simulate": 1, **ARCHIVE}
+ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, "umap": 1, "figure_umap": 1}
+ONE_MODEL |= {"figure_f2_per_class": 1, "figure_confusion": 3, "figure_gallery": 3}
+ONE_KIND = {"train": 2, "evaluate": 2, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
+
+EDITS = [
+    ("steps/simulate", EVERYTHING),
+    ("archives/simulated", EVERYTHING),
+    ("sensors", {"embed_weights": 1, **EVERYTHING}),
+    ("steps/index_patches", ARCHIVE),
+    ("archives/bigearthnet_v1", ARCHIVE),
+    ("archives/bigearthnet_v1_labels", INDEX),
+    ("archives/bigearthnet", EVERYTHING),  # patches are drawn by their classes
+    ("archives/reben", {}),
+    ("archives/find", {}),
+    ("storage/source", ARCHIVE),
+    ("steps/index_members", {}),  # of tar archives alone
+    ("storage/tar", {}),
+    ("storage/tar_names", {}),
+    ("storage/tiff", SHARDS),
+    ("storage/pixel_sums", SHARDS),
+    ("steps/shard", SHARDS),
+    ("steps/shard_statistics", {"shard_statistics": 1, **LEFT_OUT, **EMBED}),
+    ("storage/pixels", {**EMBED, **GALLERY}),
+    ("steps/embed", EMBED),
+    ("models/interface", {"embed_weights": 1, **EMBED}),
+    ("models/forward", EMBED),
+    ("models/weights", {"embed_weights": 1, **EMBED}),
+    ("models/dofa", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
+    ("models/packed", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
+    ("models/statistics", {"embed_on_cpu": 3, **ONE_MODEL}),
+    ("steps/embed_weights", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
+    ("storage/download", {}),
+    ("steps/fetch", {}),
+    ("steps/merge", MERGE),
+    ("steps/index", INDEX),
+    ("storage/embeddings", {**TRAIN, **SEEN}),
+    ("storage/label_matrix", {**TRAIN, **CLASSES}),
+    ("steps/train", TRAIN),
+    ("probes/interface", TRAIN),
+    ("probes/forest", ONE_KIND),
+    ("probes/random_forest", ONE_KIND),
+    ("probes/extra_trees", {}),
+    ("probes/linear", ONE_KIND),
+    ("probes/mlp", ONE_KIND),
+    ("probes/knn", {}),
+    ("steps/evaluate", EVALUATE),
+    ("evaluation/metrics", EVALUATE),
+    ("steps/table", TABLE),
+    ("steps/rejected", LEFT_OUT),
+    ("steps/check", {"check": 1}),
+    ("steps/explore", CLASSES),
+    ("steps/umap", SEEN),
+    ("figures/umap", {"figure_umap": 2}),
+    ("figures/class_distribution", {"figure_class_distribution": 1}),
+    ("figures/label_correlation", {"figure_label_correlation": 1}),
+    ("figures/f2_per_class", {"figure_f2_per_class": 2}),
+    ("figures/confusion", {"figure_confusion": 6}),
+    ("figures/gallery", GALLERY),
+    ("figures/style", {"figure_class_distribution": 1, "figure_label_correlation": 1, "figure_umap": 2, **PROBES}),
+    ("steps/config", {"config": 1}),
+    *(
+        (name, {})
+        for name in ("errors", "progress", "config", "cli", "registry", "slurm", "steps/show", "steps/resume")
+    ),
+]
+
+
+@pytest.fixture(scope="module")
+def wide(clone: Clone) -> Graph:
+    """All jobs of the wider study, which is not run."""
+    return clone.graph("all", "shards", "features", "tables", config=WIDE)
+
+
+def as_path(module: str) -> str:
+    return f"workflow/earthprobe/{module}.py"
+
+
+@pytest.mark.parametrize(("module", "jobs"), EDITS, ids=[name for name, _ in EDITS])
+def test_an_edited_module_reaches_its_own_jobs(wide: Graph, module: str, jobs: dict[str, int]):
+    assert (REPOSITORY / as_path(module)).is_file()
+    assert wide.after(as_path(module)) == jobs
+
+
+def test_every_module_is_in_the_list():
+    modules = {str(p.relative_to(PACKAGE).with_suffix("")) for p in PACKAGE.rglob("*.py") if p.name != "__init__.py"}
+    assert modules - {name for name, _ in EDITS} == {
+        "describe",
+        "storage/files",
+        "storage/parquet",
+        "archives/interface",
+        "archives/reben_labels",
+    }
 
 
 @pytest.mark.parametrize(
-    ("name", "jobs"),
-    [
-        ("simulate", EVERYTHING),
-        ("index_patches", BEHIND_THE_ARCHIVE),
-        ("bands", EVERYTHING),
-        ("tiff", {**EMBED, "shard": 3, "shard_statistics": 1, **REJECTED, "figure_gallery": 6}),
-        ("pixels", {**EMBED, "figure_gallery": 6}),
-        ("shard", {**EMBED, "shard": 3, "shard_statistics": 1, **REJECTED}),
-        ("shard_statistics", {**EMBED, "shard_statistics": 1, **REJECTED}),
-        ("embed_weights", {**EMBED, "embed_weights": 1}),
-        ("dofa", {**EMBED, "embed_weights": 1}),
-        ("download", {**EMBED, "embed_weights": 1}),
-        ("fetch", {}),
-        ("forward", EMBED),
-        ("embeddings", {**TRAIN, **UMAP}),
-        ("label_matrix", {**TRAIN, "explore": 2, **LABELS}),
-        ("rejected", REJECTED),
-        ("check", {"check": 1}),
-        ("archive", BEHIND_THE_ARCHIVE),
-        ("index_members", {}),  # of tar archives alone
-        ("tar", {}),
-        ("probes/forest", {"train_forest": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
-        ("probes/linear", {"train_linear": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
-        ("figures/class_distribution", {"figure_class_distribution": 2}),
-        ("figures/f2_per_class", {"figure_f2_per_class": 2}),
-        ("figures/gallery", {"figure_gallery": 6}),
-        ("files", EVERYTHING | {"embed_weights": 1, "config": 1}),
-        ("table", TABLES),
-        ("figures/confusion", {"figure_confusion": 6}),
-        ("figures/label_correlation", {"figure_label_correlation": 2}),
-        ("figures/umap", {"figure_umap": 2}),
-        ("figures/style", {**LABELS, "figure_umap": 2, **ALL_PROBES}),
-        ("explore", {"explore": 2, **LABELS}),
-        ("umap", UMAP),
-        ("evaluate", {"evaluate": 6, **TABLES, "figure_f2_per_class": 2, "figure_confusion": 6}),
-        ("probes/mlp", {"train_mlp": 2, "evaluate": 2, **TABLES, **ONE_PROBE}),
-        ("probes/train", TRAIN),
-        ("merge", {"merge": 1, **TRAIN, **UMAP}),
-        ("embed", EMBED),
-        ("index", {"index": 1, **REJECTED, **TRAIN, **UMAP, "explore": 2, **LABELS}),
-        ("config", {}),
-        ("cli", {}),
-    ],
+    "name", ["storage/tiff", "models/statistics", "probes/linear", "evaluation/metrics", "figures/style", "steps/index"]
 )
-def test_an_edited_module(clone: Clone, module: Any, name: str, jobs: dict[str, int]):
+def test_snakemake_plans_what_an_edit_reaches(clone: Clone, module: Any, tiny_graph: Graph, name: str):
     module(name)
-    assert clone.planned(config=TINY) == jobs
+    assert clone.planned(config=TINY) == tiny_graph.after(as_path(name)) != {}
+
+
+@pytest.mark.parametrize("name", ["errors", "progress", "storage/download", "config", "cli", "registry"])
+def test_a_better_message_runs_nothing(clone: Clone, module: Any, name: str):
+    module(name)
+    assert clone.planned(config=TINY) == {}
+
+
+@pytest.fixture(scope="module")
+def tiny_graph(clone: Clone) -> Graph:
+    """The jobs of the study that has run."""
+    return clone.graph(config=TINY)
 
 
 def test_labels_never_touch_the_gpu(clone: Clone, module: Any):
@@ -175,19 +243,20 @@ def test_labels_never_touch_the_gpu(clone: Clone, module: Any):
     root = str(clone.results() / "archive")
     config = changed("archive", {"name": "own", "kind": "bigearthnet-v1", "root": root, "shards": 2})
     clone.run("features", config=config)
-    module("labels")
-    module("index")
+    module("archives/bigearthnet_v1_labels")
+    module("archives/bigearthnet")
+    module("steps/index")
     assert clone.planned("features", config=config) == {"index": 1, "rejected": 1, "features": 1}
 
 
 def test_other_pixels_run_everything_again(clone: Clone):
     """Also where ids, splits and labels stay the same, and so the index."""
     jobs = clone.planned(config=changed("archive.seed", 2))
-    assert jobs["shard"] == jobs["embed"] == 3
+    assert jobs["shard"] == jobs["embed_on_cpu"] == 3
 
 
 def test_a_touched_module(clone: Clone, module: Any):
-    module("embed", text="")
+    module("steps/embed", text="")
     assert clone.planned(config=TINY) == {}
 
 
@@ -214,11 +283,19 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
         shutil.copy(path, copied / path.name.replace(old.name, new))
     with (root / "bigearthnet-train.csv").open("a") as stream:
         stream.write(f"S2A_MSIL2A_20170613T101031_98_99,{new}\r\n")
-    behind = {"index_patches": 1, "index": 1, "rejected": 1, "shard": 3, "shard_statistics": 1, "embed": 3, "merge": 1}
-    jobs = {**behind, "train_mlp": 1, "evaluate": 1, "table": 1, "tables": 1}
+    behind = {
+        "index_patches": 1,
+        "index": 1,
+        "rejected": 1,
+        "shard": 3,
+        "shard_statistics": 1,
+        "embed_on_cpu": 3,
+        "merge": 1,
+    }
+    jobs = {**behind, "train": 1, "evaluate": 1, "table": 1, "tables": 1}
     assert clone.planned("tables", config=own_archive) == jobs
-    before = pl.read_parquet(clone.results("grown") / "features/dofa.parquet")
+    before = pl.read_parquet(clone.results("grown") / "features/pixels.parquet")
     clone.run("tables", config=own_archive)
-    after = pl.read_parquet(clone.results("grown") / "features/dofa.parquet")
+    after = pl.read_parquet(clone.results("grown") / "features/pixels.parquet")
     assert set(after["patch_id"]) - set(before["patch_id"]) == {new}
     assert after.height == before.height + 1

@@ -21,17 +21,17 @@ def test_tables_hold_three_probes(clone: Clone):
         assert [row["probe"] for row in ours] == ["forest", "linear", "mlp"]
         for row in ours:
             assert 0 <= float(row["f2_micro"]) <= 1
-            assert row["weights"] == "random weights (seed 0)"
+            assert row["weights"] == "no weights"
             assert row["data"] == "simulated archive tiny"
 
 
 def test_features_are_complete_and_readable_as_they_are(clone: Clone):
-    path = clone.results() / "features/dofa.parquet"
+    path = clone.results() / "features/pixels.parquet"
     index = pl.read_parquet(clone.results() / "index.parquet")
     table = pl.read_parquet(path)
     assert table["patch_id"].to_list() == index["patch_id"].to_list()
     vectors = table["embedding"].to_numpy()
-    assert vectors.shape == (48, 768)
+    assert vectors.shape == (48, 18)
     assert np.isfinite(vectors).all()
     assert np.unique(vectors[:, 0]).size == 48
     frame = pd.read_parquet(path)
@@ -41,19 +41,26 @@ def test_features_are_complete_and_readable_as_they_are(clone: Clone):
 
 
 def test_metrics_say_how_they_came_about(clone: Clone):
-    metrics = json.loads((clone.results() / "probes/dofa/19/linear/metrics.json").read_text())
+    metrics = json.loads((clone.results() / "probes/pixels/19/linear/metrics.json").read_text())
     assert metrics["probe"] == TINY["probes"]["linear"]
     assert metrics["chosen"]["strength"] == 0.1
-    assert metrics["features"]["weights"] == "random:0"
-    assert metrics["features"]["normalization"]["kind"] == "zscore"
+    assert metrics["features"]["kind"] == "statistics"
+    assert metrics["features"]["normalization"] == {"kind": "none"}
     assert metrics["features"]["simulated"] is True
-    forest = json.loads((clone.results() / "probes/dofa/43/forest/metrics.json").read_text())
+    forest = json.loads((clone.results() / "probes/pixels/43/forest/metrics.json").read_text())
     assert forest["probe"]["seed"] == 0
     assert forest["probe"]["n_estimators"] == 5
 
 
 def test_every_rule_has_a_log_and_a_benchmark(clone: Clone):
-    for step in ("index", "shard/0000", "shard_statistics", "embed/dofa/0002", "merge/dofa", "train/dofa/19/mlp"):
+    for step in (
+        "index",
+        "shard/s1/0000",
+        "shard_statistics/s1",
+        "embed/pixels/0002",
+        "merge/pixels",
+        "train/pixels/19/mlp",
+    ):
         assert (clone.results() / f"benchmarks/{step}.tsv").stat().st_size > 0
         assert (clone.results() / f"logs/{step}.log").stat().st_size > 0
 
@@ -63,7 +70,7 @@ def test_show_prints_tables_and_places(clone: Clone):
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "# Classification, 19 classes" in output
     assert "# Classification, 43 classes" in output
-    assert "Random weights" in output
+    assert "Simulated archive" in output
     assert str(clone.results() / "features") in output
 
 
@@ -72,7 +79,7 @@ def test_another_config_replaces_the_demos(clone: Clone):
     demo = yaml.safe_load((clone.folder / "config/config.yaml").read_text())
     assert set(demo["probes"]) - set(TINY["probes"]) == {"random_forest", "extra_trees"}
     assert set(stored["probes"]) == set(TINY["probes"])
-    assert set(stored["features"]) == {"dofa"}
+    assert set(stored["features"]) == {"pixels"}
     assert stored["archive"]["patches"] == 48
     assert stored["probes"]["mlp"]["learning_rate"] == 0.0003
 
@@ -88,7 +95,7 @@ def test_named_targets(clone: Clone):
     fresh = {**TINY, "archive": {**TINY["archive"], "name": "fresh"}}
     archive = {"simulate": 1, "index_patches": 1, "index": 1}
     shards = {**archive, "shard": 3, "shard_statistics": 1, "rejected": 1, "config": 1}
-    features = {**shards, "embed_weights": 1, "embed": 3, "merge": 1}
+    features = {**shards, "embed_on_cpu": 3, "merge": 1}
     for target, expected in (("index", archive), ("shards", shards), ("features", features)):
         planned = clone.planned(target, config=fresh)
         planned.pop(target) if target != "index" else None
@@ -104,8 +111,8 @@ def test_results_do_not_depend_on_shards_and_cores(clone: Clone, shards: int, co
     three, other = (pl.read_parquet(results / "index.parquet") for results in (here, there))
     assert other["shard"].n_unique() == {7: 7, 1: 1}[shards]
     assert three.drop("shard").equals(other.drop("shard"))
-    a, b = (pl.read_parquet(results / "features/dofa.parquet") for results in (here, there))
+    a, b = (pl.read_parquet(results / "features/pixels.parquet") for results in (here, there))
     assert a["patch_id"].equals(b["patch_id"])
     np.testing.assert_allclose(a["embedding"].to_numpy(), b["embedding"].to_numpy(), atol=1e-5)
-    figures = [json.loads((results / "band_statistics.json").read_text())["train"] for results in (here, there)]
+    figures = [json.loads((results / "band_statistics/s1.json").read_text())["train"] for results in (here, there)]
     assert figures[0] == figures[1]

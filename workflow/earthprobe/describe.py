@@ -14,6 +14,8 @@ def describe_data(features: Mapping[str, Any]) -> str:
 def describe_weights(features: Mapping[str, Any]) -> str:
     """The weights behind a feature set, by the metadata of its embeddings."""
     weights: str = features["weights"]
+    if not weights:
+        return "no weights"
     if weights.startswith("random:"):
         return f"random weights (seed {weights.removeprefix('random:')})"
     return weights

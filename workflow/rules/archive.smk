@@ -2,18 +2,19 @@
 
 # What is still to be downloaded. Once it is there, no rule makes it, so that no change of ours can ever delete it.
 FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
-SOURCES = [] if SIMULATED else [*split_lists(), *(file for tar in PACKED.values() for file in tar.files)]
+SOURCES = [] if SIMULATED else [*LISTS, *(file for tar in PACKED.values() for file in tar.files)]
 TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
 
 
 rule simulate:
     """An archive in the format of BigEarthNet v1, drawn at random."""
     input:
-        package("simulate", "bands", "labels", "layout", "files", "errors"),
-        label_sets=in_repository("resources/label_set_counts.csv"),
+        package("steps.simulate"),
+        in_package("archives/bigearthnet-v1.yaml"),
+        label_sets=in_package("resources/label_set_counts.csv"),
     output:
         expand("<results>/archive/bigearthnet-{split}.csv", split=SPLITS),
-        s1_folder=directory(f"<results>/archive/{S1_FOLDER}"),
+        s1_folder=directory("<results>/archive/BigEarthNet-S1-v1.0"),
     log:
         "<logs>/simulate.log",
     benchmark:
@@ -44,14 +45,16 @@ rule fetch_file:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(300),
+    params:
+        kind=KIND,
     shell:
-        "earthprobe fetch --file {wildcards.file} --output {output:q} --log {log}"
+        "earthprobe fetch --kind {params.kind} --file {wildcards.file} --output {output:q} --log {log}"
 
 
 rule index_members:
     """Where in a tar archive the files of the patches are."""
     input:
-        package("index_members", "archive", "tar", "layout", "progress", "files", "errors"),
+        package("steps.index_members"),
         tar=lambda wc: PACKED[wc.tar].files,
     output:
         members=ensure("<results>/{tar}.parquet", non_empty=True),
@@ -66,10 +69,11 @@ rule index_members:
     resources:
         mem_mb=memory(700),
     params:
-        folder=lambda wc: FOLDERS[PACKED[wc.tar].sensor][KIND],
+        folder=lambda wc: FACTS["folders"][PACKED[wc.tar].sensor],
         contents=lambda wc, output: "" if wc.tar in PLAIN else f"--contents {output.contents}",
     shell:
-        "earthprobe index-members --tar {input.tar:q} --folder {params.folder} {params.contents} --output {output.members} --log {log}"
+        "earthprobe index-members --tar {input.tar:q} --folder {params.folder} {params.contents}"
+        " --output {output.members} --log {log}"
 
 
 use rule index_members as index_members_compressed with:
@@ -83,9 +87,9 @@ use rule index_members as index_members_compressed with:
 rule index_patches:
     """The patches and their splits, without their labels: all that the way to the embeddings may depend on."""
     input:
-        package("index_patches", "archive", "layout", "files", "errors"),
-        s1=source("s1"),
-        lists=split_lists(),
+        package("steps.index_patches", registry.kind("archives", READ_AS).path),
+        files=source("s1"),
+        lists=LISTS,
     output:
         patches=ensure("<results>/patches.parquet", non_empty=True),
         mismatches="<results>/split_mismatches.csv",
@@ -98,22 +102,22 @@ rule index_patches:
     resources:
         mem_mb=memory(2000),
     params:
+        kind=READ_AS,
         archive=ARCHIVE["name"],
         shards=ARCHIVE["shards"],
         simulated="--simulated" if SIMULATED else "",
-        lists=lambda wc, input: as_options(input.lists),
     shell:
-        "earthprobe index-patches --s1 {input.s1:q} {params.lists} --archive {params.archive}"
-        " --shards {params.shards} {params.simulated}"
+        "earthprobe index-patches --kind {params.kind} --files {input.files:q} --lists {input.lists:q}"
+        " --archive {params.archive} --shards {params.shards} {params.simulated}"
         " --output {output.patches} --mismatches {output.mismatches} --log {log}"
 
 
 rule index:
     """The labels of every patch, beside its split and its place."""
     input:
-        package("index", "archive", "labels", "files", "errors", "layout"),
+        package("steps.index", f"{registry.kind('archives', READ_AS).path}_labels"),
         patches="<results>/patches.parquet",
-        labels=tables(ARCHIVE) if KIND == "reben" else source("s1"),
+        labels=LISTS if FACTS["labels_from"] == "lists" else source("s1"),
     output:
         ensure("<results>/index.parquet", non_empty=True),
     log:
@@ -125,49 +129,50 @@ rule index:
     resources:
         mem_mb=memory(2000),
     params:
+        kind=READ_AS,
         max_rejected=ARCHIVE["max_rejected"],
-        where="--tables" if KIND == "reben" else "--s1",
     shell:
-        "earthprobe index --patches {input.patches} {params.where} {input.labels:q}"
+        "earthprobe index --kind {params.kind} --patches {input.patches} --labels {input.labels:q}"
         " --max-rejected {params.max_rejected} --output {output} --log {log}"
 
 
 rule shard:
     """What a sensor saw of one shard's patches."""
     input:
-        package("shard", "archive", "bands", "layout", "tiff", "pixel_sums", "progress", "files", "errors"),
-        lambda wc: pixels(SENSOR_OF[wc.sensor]),
+        package("steps.shard"),
+        lambda wc: pixels(wc.sensor),
         patches="<results>/patches.parquet",
-        source=lambda wc: source(SENSOR_OF[wc.sensor]),
+        source=lambda wc: source(wc.sensor),
     output:
-        ensure("<results>/shards{sensor}/{shard}.parquet", non_empty=True),
+        ensure("<results>/shards/{sensor}/{shard}.parquet", non_empty=True),
     log:
-        "<logs>/shard{sensor}/{shard}.log",
+        "<logs>/shard/{sensor}/{shard}.log",
     benchmark:
-        "<benchmarks>/shard{sensor}/{shard}.tsv"
+        "<benchmarks>/shard/{sensor}/{shard}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(600),
     params:
-        sensor=lambda wc: SENSOR_OF[wc.sensor],
+        licence=f"--licence {FACTS['licence']}" if "licence" in FACTS else "",
     shell:
-        "earthprobe shard --patches {input.patches} --sensor {params.sensor} --source {input.source:q}"
-        " --shard {wildcards.shard} --output {output} --log {log}"
+        "earthprobe shard --patches {input.patches} --sensor {wildcards.sensor} --source {input.source:q}"
+        " --shard {wildcards.shard} {params.licence} --output {output} --log {log}"
 
 
 rule shard_statistics:
     """What all shards of a sensor hold: the mean and deviation of each band, and the unreadable patches."""
     input:
-        package("shard_statistics", "bands", "layout", "pixel_sums", "files", "errors"),
+        package("steps.shard_statistics"),
         patches="<results>/patches.parquet",
-        shards=expand("<results>/shards{{sensor}}/{shard}.parquet", shard=SHARDS),
+        shards=expand("<results>/shards/{{sensor}}/{shard}.parquet", shard=SHARDS),
     output:
-        ensure("<results>/band_statistics{sensor}.json", non_empty=True),
+        statistics=ensure("<results>/band_statistics/{sensor}.json", non_empty=True),
+        rejected=ensure("<results>/rejected/{sensor}.csv", non_empty=True),
     log:
-        "<logs>/shard_statistics{sensor}.log",
+        "<logs>/shard_statistics/{sensor}.log",
     benchmark:
-        "<benchmarks>/shard_statistics{sensor}.tsv"
+        "<benchmarks>/shard_statistics/{sensor}.tsv"
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -176,15 +181,15 @@ rule shard_statistics:
         max_rejected=ARCHIVE["max_rejected"],
     shell:
         "earthprobe shard-statistics --patches {input.patches} --shards {input.shards}"
-        " --max-rejected {params.max_rejected} --output {output} --log {log}"
+        " --max-rejected {params.max_rejected} --output {output.statistics} --rejected {output.rejected} --log {log}"
 
 
 rule rejected:
     """Every patch that was left out, and why."""
     input:
-        package("rejected", "files", "errors"),
+        package("steps.rejected"),
         index="<results>/index.parquet",
-        statistics=of_sensors("<results>/band_statistics{sensor}.json"),
+        pixels=expand("<results>/rejected/{sensor}.csv", sensor=SENSORS),
     output:
         ensure("<results>/rejected.csv", non_empty=True),
     log:
@@ -192,19 +197,18 @@ rule rejected:
     conda:
         "../../envs/environment.yaml"
     shell:
-        "earthprobe rejected --index {input.index} --statistics {input.statistics} --output {output} --log {log}"
+        "earthprobe rejected --index {input.index} --pixels {input.pixels} --output {output} --log {log}"
 
 
 rule check:
     """What the archive holds, beside what the published one should hold."""
     input:
-        package("check", "bands", "layout", "files", "errors"),
+        package("steps.check"),
+        [in_package(f"archives/{kind}.yaml") for kind in dict.fromkeys((KIND, READ_AS))],
         patches="<results>/patches.parquet",
-        mismatches="<results>/split_mismatches.csv",
         index="<results>/index.parquet",
-        statistics=of_sensors("<results>/band_statistics{sensor}.json"),
+        statistics=expand("<results>/band_statistics/{sensor}.json", sensor=SENSORS),
         rejected="<results>/rejected.csv",
-        label_counts=in_repository("resources/published_label_counts.csv"),
     output:
         csv=ensure("<results>/check.csv", non_empty=True),
         html=report(
@@ -222,9 +226,8 @@ rule check:
         snow_and_clouds="--snow-and-clouds" if ARCHIVE.get("snow_and_clouds") else "",
     shell:
         "earthprobe check --kind {params.kind} {params.snow_and_clouds} --patches {input.patches}"
-        " --mismatches {input.mismatches} --index {input.index} --statistics {input.statistics}"
-        " --rejected {input.rejected} --label-counts {input.label_counts}"
-        " --csv {output.csv} --html {output.html} --log {log}"
+        " --index {input.index} --statistics {input.statistics}"
+        " --rejected {input.rejected} --csv {output.csv} --html {output.html} --log {log}"
 
 
 # Compute nodes often have no way to the internet.
@@ -237,7 +240,7 @@ localrules:
 rule shards:
     """All shards, and what they hold."""
     input:
-        expand(of_sensors("<results>/shards{sensor}/{shard}.parquet"), shard=SHARDS),
+        expand("<results>/shards/{sensor}/{shard}.parquet", sensor=SENSORS, shard=SHARDS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
 
@@ -246,4 +249,9 @@ rule fetch:
     """All that comes from the internet: the published archive and the models' weights."""
     input:
         [FETCH_INTO / name for name in TO_FETCH],
-        expand("<results>/features/{features}/weights.safetensors", features=PUBLISHED),
+        expand(
+            "<results>/features/{features}/weights.safetensors",
+            features=[
+                name for name in FEATURES if FEATURES[name].get("weights") in model_of(name).facts.get("weights", ())
+            ],
+        ),

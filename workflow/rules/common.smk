@@ -7,22 +7,23 @@ import shlex
 import sys
 from pathlib import Path
 
-sys.path.insert(0, os.path.join(workflow.basedir, "workflow"))
+# The package beside this file, also where another Snakefile includes this workflow as a module.
+HERE = str(workflow.current_basedir)
+if os.path.isdir(os.path.join(HERE, "../earthprobe")):
+    sys.path.insert(0, os.path.realpath(os.path.join(HERE, "..")))
 
-from earthprobe.config import check_writable, patch_files, resolve, sensors_of, split_file, tables
+from earthprobe import registry
+from earthprobe.archives.find import Tar, lists, patch_files
+from earthprobe.archives.interface import SPLITS
+from earthprobe.config import check_writable, resolve, sensors_of
 from earthprobe.errors import UserError
-from earthprobe.layout import FOLDERS, MIRRORS, PUBLISHED_WEIGHTS, S1_FOLDER, SPLITS, Tar, is_plain
-from earthprobe.resume import JOB_OF, note_run
 from earthprobe.slurm import Request, check_site
-
-
-def in_repository(path):
-    """A file of the repository, relative to the working directory: a moved clone does not run again."""
-    return os.path.relpath(os.path.join(workflow.basedir, path))
-
+from earthprobe.steps.resume import JOB_OF, note_run
+from earthprobe.storage.download import MIRRORS
+from earthprobe.storage.tar_names import is_plain
 
 try:
-    CONFIG = resolve(config, Path(in_repository("workflow/schemas/config.schema.yaml")))
+    CONFIG = resolve(config)
 except UserError as error:
     sys.exit(f"earthprobe: {error}")
 
@@ -31,20 +32,22 @@ FEATURES = CONFIG["features"]
 PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
-SIMULATED = ARCHIVE["kind"] == "simulated"
-PUBLISHED = [name for name in FEATURES if FEATURES[name]["weights"] in PUBLISHED_WEIGHTS]
 SENSORS = sensors_of(FEATURES)
-# Files of Sentinel-2 bear its name: those of Sentinel-1 do not change when it comes to them.
-SUFFIX = {"s1": "", "s2": "_s2"}
-SENSOR_OF = {suffix: sensor for sensor, suffix in SUFFIX.items()}
+
+# What is known of the archive's kind; one in another's format is read as that.
+KIND = ARCHIVE["kind"]
+READ_AS = registry.kind("archives", KIND).facts.get("read_as", KIND)
+FACTS = registry.kind("archives", KIND).facts
+SIMULATED = FACTS.get("simulated", False)
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
-KIND = ARCHIVE["kind"]
 SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
 # Patches and labels are those of Sentinel-1's files, whichever sensors the feature sets see.
-FILES = {s: SIMULATED_ROOT / S1_FOLDER if SIMULATED else patch_files(ARCHIVE, s) for s in ("s1", *SENSORS)}
+FILES = {s: SIMULATED_ROOT / FACTS["folders"][s] if SIMULATED else patch_files(ARCHIVE, s) for s in ("s1", *SENSORS)}
+# A simulated archive's lists need not exist yet.
+LISTS = [SIMULATED_ROOT / names[0] for names in FACTS["lists"]] if SIMULATED else lists(ARCHIVE)
 PACKED = {
-    f"members{SUFFIX[sensor]}/{number:02d}": Tar(sensor, files)
+    f"members/{sensor}/{number:02d}": Tar(sensor, files)
     for sensor, archives in FILES.items()
     for number, files in enumerate(archives if isinstance(archives, list) else [])
 }
@@ -52,7 +55,7 @@ PLAIN = [tar for tar in PACKED if is_plain(PACKED[tar].files)]
 
 # `earthprobe` is found also where the environment is not activated; a job says whose it is, for `earthprobe resume`.
 # Mirrors are no param: another one has the same file, and is no reason to run again.
-ENVIRONMENT = {JOB_OF: os.getpid(), MIRRORS: json.dumps(ARCHIVE.get("mirrors", []))}
+ENVIRONMENT = {JOB_OF: os.getpid(), MIRRORS: " ".join(ARCHIVE.get("mirrors", []))}
 EXPORTS = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in ENVIRONMENT.items())
 shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {EXPORTS}; ")
 
@@ -88,11 +91,6 @@ def names(choices):
     return "|".join(choices) or "(?!)"
 
 
-def probes_of(*kinds):
-    """The configured probes of these kinds."""
-    return [name for name, probe in PROBES.items() if probe["kind"] in kinds]
-
-
 def as_json(value):
     """A param that reads the same in every run, whatever the order of keys in the file."""
     return json.dumps(value, sort_keys=True)
@@ -109,8 +107,23 @@ def memory(mb, per_input_mb=0.0):
 
 
 def package(*modules):
-    """The package files behind a rule: Snakemake does not see changes of imported modules by itself."""
-    return [in_repository(f"workflow/earthprobe/{module}.py") for module in modules]
+    """The package files behind a step, which Snakemake does not see by itself: those that its imports lead to."""
+    return [os.path.relpath(path) for path in registry.behind(*modules)]
+
+
+def in_package(name):
+    """A file of the package, relative to the working directory: a moved clone does not run again."""
+    return os.path.relpath(registry.PACKAGE / name)
+
+
+def model_of(features):
+    """The kind of a feature set's model."""
+    return registry.kind("models", FEATURES[features]["kind"])
+
+
+def probe_kind(probe):
+    """The kind of a probe."""
+    return registry.kind("probes", PROBES[probe]["kind"])
 
 
 def source(sensor):
@@ -124,28 +137,14 @@ def pixels(sensor):
     return [path for tar in tars for path in (PACKED[tar].files if tar in PLAIN else [f"<results>/{tar}.contents"])]
 
 
-def split_lists():
-    """The files that say which patches belong to which split; a simulated archive's need not exist yet."""
-    if KIND == "reben":
-        return tables(ARCHIVE)
-    return [SIMULATED_ROOT / f"bigearthnet-{s}.csv" if SIMULATED else split_file(ARCHIVE, s) for s in SPLITS]
-
-
-def as_options(lists):
-    """The same files as the step takes them."""
-    if KIND == "reben":
-        return shlex.join(["--tables", *lists])
-    return shlex.join(word for split, path in zip(SPLITS, lists) for word in (f"--{split}", path))
-
-
-def of_sensors(path, sensors=SENSORS):
-    """A path of each sensor, where {sensor} stands."""
-    return expand(path, sensor=[SUFFIX[sensor] for sensor in sensors], allow_missing=True)
-
-
 def seen_by(features):
     """The sensors that a feature set sees."""
     return [sensor for sensor in SENSORS if features in SENSORS[sensor]]
+
+
+def has_weights(features):
+    """Whether a feature set's model has any."""
+    return FEATURES[features].get("weights") is not None
 
 
 def weights_file(features):
@@ -154,9 +153,14 @@ def weights_file(features):
     return weights if Path(weights).is_file() else []
 
 
+def weights_by_name(features):
+    """How a feature set's weights are called, wherever their file lies."""
+    return {"weights": Path(FEATURES[features]["weights"]).name} if has_weights(features) else {}
+
+
 wildcard_constraints:
     shard=r"\d{4}",
-    sensor="(_s2)?",
+    sensor="s1|s2",
     features=names(FEATURES),
-    labels=names(map(str, LABEL_SETS)),
+    labels=names(LABEL_SETS),
     probe=names(PROBES),

@@ -4,7 +4,7 @@
 rule explore:
     """How often classes occur, and which occur together."""
     input:
-        package("explore", "describe", "label_matrix", "layout", "files", "errors"),
+        package("steps.explore"),
         index="<results>/index.parquet",
     output:
         distribution=ensure("<results>/figures/class_distribution_{labels}.csv", non_empty=True),
@@ -23,7 +23,7 @@ rule explore:
 rule figure_class_distribution:
     """Patches of each class."""
     input:
-        package("figures/__init__", "figures/class_distribution", "figures/style", "files", "errors"),
+        package("figures.class_distribution"),
         csv="<results>/figures/class_distribution_{labels}.csv",
     output:
         png=report(
@@ -44,7 +44,7 @@ rule figure_class_distribution:
 rule figure_label_correlation:
     """Which classes occur together."""
     input:
-        package("figures/__init__", "figures/label_correlation", "figures/style", "files", "errors"),
+        package("figures.label_correlation"),
         csv="<results>/figures/label_correlation_{labels}.csv",
     output:
         png=report(
@@ -67,7 +67,7 @@ rule figure_label_correlation:
 rule umap:
     """Embeddings in two dimensions: once for all label sets, since umap-learn compiles itself in each process."""
     input:
-        package("umap", "embeddings", "describe", "files", "errors"),
+        package("steps.umap"),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:
@@ -95,7 +95,7 @@ rule umap:
 rule figure_umap:
     """The embeddings, one panel a class."""
     input:
-        package("figures/__init__", "figures/umap", "figures/style", "files", "errors"),
+        package("figures.umap"),
         coordinates="<results>/umap/{features}.parquet",
         index="<results>/index.parquet",
     output:

@@ -4,7 +4,7 @@
 rule embed_weights:
     """A model's weights, checked, in a file that runs no code."""
     input:
-        package("embed_weights", "dofa", "download", "progress", "files", "errors"),
+        lambda wc: package("steps.embed_weights", model_of(wc.features).path),
         file=lambda wc: weights_file(wc.features),
     output:
         ensure("<results>/features/{features}/weights.safetensors", non_empty=True),
@@ -12,68 +12,65 @@ rule embed_weights:
         "<logs>/embed_weights/{features}.log",
     benchmark:
         "<benchmarks>/embed_weights/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if has_weights(name)]),
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(2500),
     params:
-        model=lambda wc: FEATURES[wc.features]["model"],
+        kind=lambda wc: model_of(wc.features).name,
+        model=lambda wc: FEATURES[wc.features].get("model", ""),
         # A path is an input, so that what counts is the file and not where it lies.
         weights=lambda wc: "" if weights_file(wc.features) else FEATURES[wc.features]["weights"],
     shell:
-        "earthprobe embed-weights --model {params.model} --weights {params.weights}{input.file:q}"
+        "earthprobe embed-weights --kind {params.kind} --model {params.model:q} --weights {params.weights}{input.file:q}"
         " --output {output} --log {log}"
 
 
 rule embed:
     """The embeddings of one shard's patches."""
     input:
-        package(
-            "embed",
-            "forward",
-            "dofa",
-            "embed_weights",
-            "download",
-            "pixels",
-            "bands",
-            "layout",
-            "progress",
-            "files",
-            "errors",
-        ),
-        shard=lambda wc: of_sensors("<results>/shards{sensor}/{shard}.parquet", seen_by(wc.features)),
-        statistics=lambda wc: of_sensors("<results>/band_statistics{sensor}.json", seen_by(wc.features)),
-        weights="<results>/features/{features}/weights.safetensors",
+        lambda wc: package("steps.embed", model_of(wc.features).path),
+        shard=lambda wc: expand("<results>/shards/{sensor}/{{shard}}.parquet", sensor=seen_by(wc.features)),
+        statistics=lambda wc: expand("<results>/band_statistics/{sensor}.json", sensor=seen_by(wc.features)),
+        weights=lambda wc: "<results>/features/{features}/weights.safetensors" if has_weights(wc.features) else [],
     output:
         ensure("<results>/features/{features}/{shard}.parquet", non_empty=True),
     log:
         "<logs>/embed/{features}/{shard}.log",
     benchmark:
         "<benchmarks>/embed/{features}/{shard}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if model_of(name).facts.get("gpu")]),
     conda:
         "../../envs/environment.yaml"
-    threads: 16
+    threads: lambda wc: model_of(wc.features).facts["threads"]
     resources:
-        mem_mb=memory(4000),
+        mem_mb=lambda wc, attempt: attempt * (300 + model_of(wc.features).facts["memory"]["mb"]),
         gpu=1,
     params:
-        bands=lambda wc: " ".join(FEATURES[wc.features]["bands"]),
-        wavelengths=lambda wc: " ".join(map(str, FEATURES[wc.features]["wavelengths"])),
-        image_size=lambda wc: FEATURES[wc.features]["image_size"],
-        precision=lambda wc: FEATURES[wc.features]["precision"],
+        model=lambda wc: as_json(FEATURES[wc.features] | weights_by_name(wc.features)),
+        weights=lambda wc, input: f"--weights {input.weights}" if input.weights else "",
     shell:
-        "earthprobe embed --shard {input.shard} --statistics {input.statistics} --weights {input.weights}"
-        " --bands {params.bands} --wavelengths {params.wavelengths} --image-size {params.image_size}"
-        " --precision {params.precision} --threads {threads} --output {output} --log {log}"
+        "earthprobe embed --model {params.model:q} --shard {input.shard} --statistics {input.statistics}"
+        " {params.weights} --threads {threads} --output {output} --log {log}"
+
+
+use rule embed as embed_on_cpu with:
+    wildcard_constraints:
+        features=names([name for name in FEATURES if not model_of(name).facts.get("gpu")]),
+    resources:
+        mem_mb=lambda wc, attempt: attempt * (300 + model_of(wc.features).facts["memory"]["mb"]),
 
 
 rule merge:
     """The embeddings of all shards in one file, ordered by patch: the only one that training reads."""
     input:
-        package("merge", "progress", "files", "errors"),
+        package("steps.merge"),
         shards=expand("<results>/features/{{features}}/{shard}.parquet", shard=SHARDS),
         patches="<results>/patches.parquet",
-        statistics=lambda wc: of_sensors("<results>/band_statistics{sensor}.json", seen_by(wc.features)),
+        rejected=lambda wc: expand("<results>/rejected/{sensor}.csv", sensor=seen_by(wc.features)),
     output:
         ensure("<results>/features/{features}.parquet", non_empty=True),
     log:
@@ -85,7 +82,7 @@ rule merge:
     resources:
         mem_mb=memory(1200),
     shell:
-        "earthprobe merge --shards {input.shards} --patches {input.patches} --statistics {input.statistics}"
+        "earthprobe merge --shards {input.shards} --patches {input.patches} --rejected {input.rejected}"
         " --output {output} --log {log}"
 
 

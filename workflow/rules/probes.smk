@@ -1,19 +1,10 @@
 """From embeddings to trained probes and their metrics."""
 
 
-rule train_forest:
-    """scikit-learn's random forest, or its extremely randomised trees."""
+rule train:
+    """A probe, fitted on a feature set, and its scores on val and test."""
     input:
-        package(
-            "probes/__init__",
-            "probes/forest",
-            "probes/train",
-            "embeddings",
-            "label_matrix",
-            "progress",
-            "files",
-            "errors",
-        ),
+        lambda wc: package("steps.train", probe_kind(wc.probe).path),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
     output:
@@ -23,13 +14,11 @@ rule train_forest:
         "<logs>/train/{features}/{labels}/{probe}.log",
     benchmark:
         "<benchmarks>/train/{features}/{labels}/{probe}.tsv"
-    wildcard_constraints:
-        probe=names(probes_of("random_forest", "extra_trees")),
     conda:
         "../../envs/environment.yaml"
-    threads: 4  # more trees at once would not fit in the memory of a laptop
+    threads: lambda wc: probe_kind(wc.probe).facts["threads"]
     resources:
-        mem_mb=memory(1300, 2.7),
+        mem_mb=lambda wc, input, attempt: memory(**probe_kind(wc.probe).facts["memory"])(wc, input, attempt),
     params:
         probe=lambda wc: as_json(PROBES[wc.probe]),
     shell:
@@ -38,52 +27,10 @@ rule train_forest:
         " --log {log}"
 
 
-use rule train_forest as train_linear with:
-    input:
-        package(
-            "probes/__init__",
-            "probes/linear",
-            "probes/train",
-            "embeddings",
-            "label_matrix",
-            "progress",
-            "files",
-            "errors",
-        ),
-        features="<results>/features/{features}.parquet",
-        index="<results>/index.parquet",
-    output:
-        scores=ensure("<results>/probes/{features}/{labels}/{probe}/scores.parquet", non_empty=True),
-        model=ensure("<results>/probes/{features}/{labels}/{probe}/model.safetensors", non_empty=True),
-    wildcard_constraints:
-        probe=names(probes_of("linear")),
-    threads: 16
-    resources:
-        mem_mb=memory(1200, 1.5),
-
-
-use rule train_linear as train_mlp with:
-    input:
-        package(
-            "probes/__init__",
-            "probes/mlp",
-            "probes/train",
-            "embeddings",
-            "label_matrix",
-            "progress",
-            "files",
-            "errors",
-        ),
-        features="<results>/features/{features}.parquet",
-        index="<results>/index.parquet",
-    wildcard_constraints:
-        probe=names(probes_of("mlp")),
-
-
 rule evaluate:
     """The metrics of a probe on val and test."""
     input:
-        package("evaluate", "describe", "files", "errors"),
+        package("steps.evaluate"),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
     output:
         metrics=ensure("<results>/probes/{features}/{labels}/{probe}/metrics.json", non_empty=True),

@@ -4,9 +4,9 @@
 rule table:
     """Ours and published results of a label set, side by side."""
     input:
-        package("table", "describe", "files", "errors"),
+        package("steps.table"),
         metrics=expand("<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=FEATURES, probe=PROBES),
-        published=in_repository("resources/published_results.csv"),
+        published=in_package("resources/published_results.csv"),
     output:
         csv=ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
         md=ensure("<results>/tables/classification_{labels}.md", non_empty=True),
@@ -34,7 +34,7 @@ rule table:
 rule figure_f2_per_class:
     """F2 of each class, probes side by side."""
     input:
-        package("figures/__init__", "figures/f2_per_class", "figures/style", "files", "errors"),
+        package("figures.f2_per_class"),
         per_class=expand("<results>/probes/{{features}}/{{labels}}/{probe}/per_class.csv", probe=PROBES),
     output:
         png=report(
@@ -59,7 +59,7 @@ rule figure_f2_per_class:
 rule figure_confusion:
     """One 2x2 confusion matrix a class."""
     input:
-        package("figures/__init__", "figures/confusion", "figures/style", "files", "errors"),
+        package("figures.confusion"),
         per_class="<results>/probes/{features}/{labels}/{probe}/per_class.csv",
     output:
         png=report(
@@ -82,20 +82,11 @@ rule figure_confusion:
 rule figure_gallery:
     """The test patches of each class that a probe scored best and worst."""
     input:
-        package(
-            "figures/__init__",
-            "figures/gallery",
-            "figures/style",
-            "describe",
-            "pixels",
-            "bands",
-            "files",
-            "errors",
-        ),
+        package("figures.gallery"),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
         # Of both sensors, the colours of Sentinel-2 say more to the eye.
         shards=lambda wc: expand(
-            of_sensors("<results>/shards{sensor}/{shard}.parquet", seen_by(wc.features)[-1:]), shard=SHARDS
+            "<results>/shards/{sensor}/{shard}.parquet", sensor=seen_by(wc.features)[-1:], shard=SHARDS
         ),
     output:
         png=report(
@@ -122,7 +113,7 @@ rule figure_gallery:
 rule config:
     """The configuration with every default, beside the results that it made."""
     input:
-        package("files", "errors"),
+        package("steps.config"),
     output:
         report(
             ensure("<results>/config.yaml", non_empty=True),

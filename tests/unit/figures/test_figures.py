@@ -9,16 +9,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from earthprobe.explore import explore
 from earthprobe.figures import class_distribution, confusion, f2_per_class, gallery, label_correlation, style, umap
-from earthprobe.files import with_metadata, write_csv
-from earthprobe.pixels import read_patches
-from earthprobe.shard import write_shard
+from earthprobe.steps import explore, shard
+from earthprobe.storage.files import write_csv
+from earthprobe.storage.parquet import with_metadata
+from earthprobe.storage.pixels import read_patches
 from matplotlib.figure import Figure
 from torchgeo.datasets import BigEarthNet
 
 from tests.conftest import Indexer, TinyArchive, read_band
-from tests.unit.test_explore import write_index
+from tests.unit.steps.test_explore import write_index
 
 NAMES = BigEarthNet.class_sets[19]
 
@@ -51,25 +51,34 @@ def texts(figure: Figure) -> str:
     return "\n".join(t.get_text() for t in figure.findobj(lambda a: hasattr(a, "get_text")))
 
 
+def explored(index: Path, folder: Path) -> None:
+    """Writes the numbers behind two figures."""
+    explore.run(index=index, label_set="19", distribution=folder / "d.csv", correlation=folder / "c.csv")
+
+
+def write_shard(patches: Path, sensor: str, folder: Path, output: Path) -> None:
+    shard.run(patches=patches, sensor=sensor, source=[folder], shard=0, output=output)
+
+
 def images(folder: Path, *endings: str) -> list[Path]:
     return [folder / f"x.{ending}" for ending in endings]
 
 
 def test_files_are_images_and_the_same_again(index: Path, tmp_path: Path):
-    explore(index, 19, tmp_path / "d.csv", tmp_path / "c.csv")
+    explored(index, tmp_path)
     outputs = images(tmp_path, "png", "pdf", "svg")
-    class_distribution.draw(tmp_path / "d.csv", outputs)
+    class_distribution.run(csv=tmp_path / "d.csv", images=outputs)
     first = [path.read_bytes() for path in outputs]
     assert first[0].startswith(b"\x89PNG")
     assert first[1].startswith(b"%PDF")
     assert b"<svg" in first[2]
-    class_distribution.draw(tmp_path / "d.csv", outputs[:2])
+    class_distribution.run(csv=tmp_path / "d.csv", images=outputs[:2])
     assert [path.read_bytes() for path in outputs[:2]] == first[:2]
 
 
 def test_class_distribution(index: Path, tmp_path: Path, drawn: list[Figure]):
-    explore(index, 19, tmp_path / "d.csv", tmp_path / "c.csv")
-    class_distribution.draw(tmp_path / "d.csv", images(tmp_path, "png"))
+    explored(index, tmp_path)
+    class_distribution.run(csv=tmp_path / "d.csv", images=images(tmp_path, "png"))
     (figure,) = drawn
     table = pl.read_csv(tmp_path / "d.csv").sort("train", descending=True)
     (axes,) = figure.axes
@@ -83,8 +92,8 @@ def test_class_distribution(index: Path, tmp_path: Path, drawn: list[Figure]):
 
 @pytest.mark.parametrize("order", ["listed", "clustered"])
 def test_label_correlation(index: Path, tmp_path: Path, drawn: list[Figure], order: str):
-    explore(index, 19, tmp_path / "d.csv", tmp_path / "c.csv")
-    label_correlation.draw(tmp_path / "c.csv", order, images(tmp_path, "png"))
+    explored(index, tmp_path)
+    label_correlation.run(csv=tmp_path / "c.csv", order=order, images=images(tmp_path, "png"))
     axes = drawn[0].axes[0]
     shown = axes.images[0].get_array().filled(np.nan)
     table = pl.read_csv(tmp_path / "c.csv")
@@ -138,8 +147,9 @@ def per_class(path: Path, seed: int) -> Path:
 
 def test_f2_per_class(tmp_path: Path, drawn: list[Figure]):
     tables = [per_class(tmp_path / f"{n}.csv", 1) for n in ("linear", "mlp")]
-    f2_per_class.gather(["linear", "mlp"], tables, tmp_path / "f2.csv")
-    f2_per_class.draw(tmp_path / "f2.csv", images(tmp_path, "png"))
+    f2_per_class.run(
+        probes=["linear", "mlp"], per_class=tables, csv=tmp_path / "f2.csv", images=images(tmp_path, "png")
+    )
     axes = drawn[0].axes[0]
     source = pl.read_csv(tables[0]).sort(["support", "class"], descending=[True, False])
     labels = [t.get_text() for t in axes.get_yticklabels()]
@@ -152,8 +162,12 @@ def test_f2_per_class(tmp_path: Path, drawn: list[Figure]):
 
 
 def test_confusion(tmp_path: Path, drawn: list[Figure]):
-    confusion.gather(per_class(tmp_path / "p.csv", 2), tmp_path / "confusion.csv")
-    confusion.draw(tmp_path / "confusion.csv", "mlp", images(tmp_path, "png"))
+    confusion.run(
+        probe="mlp",
+        per_class=per_class(tmp_path / "p.csv", 2),
+        csv=tmp_path / "confusion.csv",
+        images=images(tmp_path, "png"),
+    )
     panels = [a for a in drawn[0].axes if a.images]
     assert len(panels) == 19
     for axes, row in zip(panels, pl.read_csv(tmp_path / "confusion.csv").iter_rows(named=True), strict=True):
@@ -178,8 +192,13 @@ def write_coordinates(path: Path, index: Path, count: int) -> np.ndarray:
 def test_umap_panels(index: Path, tmp_path: Path, drawn: list[Figure], monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(umap, "POINTS_UP_TO", 100)
     points = write_coordinates(tmp_path / "c.parquet", index, 500)
-    umap.gather(tmp_path / "c.parquet", index, 19, tmp_path / "umap.csv")
-    umap.draw(tmp_path / "umap.csv", tmp_path / "c.parquet", index, 19, images(tmp_path, "png"))
+    umap.run(
+        coordinates=tmp_path / "c.parquet",
+        index=index,
+        label_set="19",
+        csv=tmp_path / "umap.csv",
+        images=images(tmp_path, "png"),
+    )
     labels = pl.read_parquet(index)["labels_19"].to_list()[:500]
     panels = [a for a in drawn[0].axes if a.images]
     assert len(panels) == 19
@@ -210,7 +229,7 @@ def scored(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path) -> Callable
     """Scores of twelve patches on three classes, and their shard."""
 
     def make() -> tuple[Path, Path]:
-        write_shard(patches_of(twelve, shards=1), "s1", [twelve.s1_folder], 0, tmp_path / "shard.parquet")
+        write_shard(patches_of(twelve, shards=1), "s1", twelve.s1_folder, tmp_path / "shard.parquet")
         ids = [p for split in ("val", "test") for p in twelve.splits[split]]
         scores = np.array([[0.9, 0.1, 0.2]] * 3 + [[0.8, 0.7, 0.1], [0.6, 0.2, 0.1], [0.1, 0.9, 0.1]], np.float32)
         targets = np.array([[1, 1, 1]] * 3 + [[1, 1, 0], [1, 0, 0], [1, 1, 0]], bool)
@@ -244,8 +263,15 @@ def test_gallery(
     monkeypatch: pytest.MonkeyPatch,
 ):
     monkeypatch.setattr(gallery, "EACH", 2)
-    scores, shard = scored()
-    gallery.gather(scores, 0.5, tmp_path / "gallery.csv")
+    scores, path = scored()
+    gallery.run(
+        probe="mlp",
+        scores=scores,
+        threshold=0.5,
+        shards=[path],
+        csv=tmp_path / "gallery.csv",
+        images=images(tmp_path, "png"),
+    )
     table = pl.read_csv(tmp_path / "gallery.csv", schema_overrides={"true": pl.String, "predicted": pl.String})
     test = twelve.splits["test"]
     shown = {(r["class"], r["kind"], r["rank"]): r["patch_id"] for r in table.iter_rows(named=True)}
@@ -258,9 +284,8 @@ def test_gallery(
     }
     assert table["true"][0] == "0 1"
     assert table["predicted"][2] == "1"
-    gallery.draw(tmp_path / "gallery.csv", scores, "mlp", [shard], images(tmp_path, "png"))
     pictures = drawn[0].axes[0].images
-    pixels = read_patches(shard, set(test))
+    pixels = read_patches(path, set(test))
     assert len(pictures) == 5
     for picture, patch_id in zip(pictures, table["patch_id"], strict=True):
         np.testing.assert_array_equal(picture.get_array(), gallery.quick_look(pixels[patch_id]))
@@ -274,10 +299,10 @@ def test_gallery_of_reflectance_is_true_colour(
     scored: Callable[[], tuple[Path, Path]], twelve: TinyArchive, tmp_path: Path, drawn: list[Figure]
 ):
     scores, _ = scored()
-    shard = tmp_path / "s2.parquet"
-    write_shard(tmp_path / "patches.parquet", "s2", [twelve.add_optical()], 0, shard)
+    path = tmp_path / "s2.parquet"
+    write_shard(tmp_path / "patches.parquet", "s2", twelve.add_optical(), path)
     gallery.gather(scores, 0.5, tmp_path / "gallery.csv")
-    gallery.draw(tmp_path / "gallery.csv", scores, "mlp", [shard], images(tmp_path, "png"))
+    gallery.draw(tmp_path / "gallery.csv", scores, "mlp", [path], images(tmp_path, "png"))
     patch_id = pl.read_csv(tmp_path / "gallery.csv")["patch_id"][0]
     name = twelve.s2_name(patch_id)
     red, green, blue = (
@@ -305,7 +330,7 @@ def test_quick_looks_of_reflectance_are_true_colour():
 
 
 def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
-    write_shard(patches_of(twelve, shards=1), "s1", [twelve.s1_folder], 0, tmp_path / "shard.parquet")
+    write_shard(patches_of(twelve, shards=1), "s1", twelve.s1_folder, tmp_path / "shard.parquet")
     wanted = {twelve.splits["val"][1], "S1A_elsewhere"}
     (found,) = read_patches(tmp_path / "shard.parquet", wanted).items()
     assert found[0] == twelve.splits["val"][1]

@@ -1,1 +1,1 @@
-"""The figures: each is drawn from a CSV of the same name and says what is simulated or untrained."""
+"""The figures, one module each: `run` draws one from a CSV of the same name and says what is simulated or untrained."""

@@ -1,4 +1,4 @@
-"""figure_class_distribution: patches of each class in the train split (figure 1 of the reference study)."""
+"""Draw the patches of each class in the train split (figure 1 of the reference study)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,12 +8,12 @@ import polars as pl
 from earthprobe.figures.style import BLUE, GREY, new_figure, note, save, short
 
 
-def draw(csv: Path, outputs: Sequence[Path]) -> None:
+def run(*, csv: Path, images: Sequence[Path]) -> None:
     """Draws one bar a class, the most frequent on top, with its count; the axis is logarithmic.
 
     Args:
-        csv: what :mod:`earthprobe.explore` wrote.
-        outputs: image files.
+        csv: what the step ``explore`` wrote.
+        images: files ending in .png, .pdf or .svg.
     """
     table = pl.read_csv(csv).sort(["train", "class"], descending=[True, False])
     counts = table["train"].to_list()
@@ -30,4 +30,4 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         axes.text(max(count, 0.5) * 1.08, place, f"{count:,}" if count else "none", va="center", fontsize=6.5)
     axes.set_xlabel("patches of the train split (logarithmic)")
     note(figure, table["data"][0])
-    save(figure, outputs)
+    save(figure, images)

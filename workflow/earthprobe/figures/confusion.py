@@ -1,4 +1,4 @@
-"""figure_confusion: one 2x2 confusion matrix a class (figure 5 of the reference study)."""
+"""Draw one 2x2 confusion matrix a class (figure 5 of the reference study)."""
 
 import math
 from collections.abc import Sequence
@@ -8,10 +8,23 @@ import numpy as np
 import polars as pl
 
 from earthprobe.figures.style import new_figure, note, save, wrapped
-from earthprobe.files import write_csv
+from earthprobe.storage.files import write_csv
 
 COLUMNS = ("class", "name", "support", "tn", "fp", "fn", "tp", "data", "weights")
 PANELS_A_ROW = 5
+
+
+def run(*, probe: str, per_class: Path, csv: Path, images: Sequence[Path]) -> None:
+    """Writes the counts of each class, and draws them.
+
+    Args:
+        probe: the probe's name.
+        per_class: its ``per_class.csv``.
+        csv: the numbers of the figure.
+        images: files ending in .png, .pdf or .svg.
+    """
+    gather(per_class, csv)
+    draw(csv, probe, images)
 
 
 def gather(per_class: Path, output: Path) -> None:

@@ -1,4 +1,4 @@
-"""figure_f2_per_class: F2 of each class, probes side by side (figure 4 of the reference study)."""
+"""Draw F2 of each class, probes side by side (figure 4 of the reference study)."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -7,9 +7,22 @@ import numpy as np
 import polars as pl
 
 from earthprobe.figures.style import SERIES, new_figure, note, save, short
-from earthprobe.files import write_csv
+from earthprobe.storage.files import write_csv
 
 COLUMNS = ("class", "name", "support", "probe", "f2", "data", "weights")
+
+
+def run(*, probes: Sequence[str], per_class: Sequence[Path], csv: Path, images: Sequence[Path]) -> None:
+    """Writes the F2 of each class and probe, and draws them.
+
+    Args:
+        probes: the name of each probe.
+        per_class: its ``per_class.csv``.
+        csv: the numbers of the figure.
+        images: files ending in .png, .pdf or .svg.
+    """
+    gather(probes, per_class, csv)
+    draw(csv, images)
 
 
 def gather(probes: Sequence[str], per_class: Sequence[Path], output: Path) -> None:

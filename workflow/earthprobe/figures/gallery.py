@@ -1,4 +1,4 @@
-"""figure_gallery: for each class, the test patches that a probe scored best and worst, as quick-looks."""
+"""Draw for each class the test patches that a probe scored best and worst."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +10,9 @@ import polars as pl
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.figures.style import new_figure, note, save, short
-from earthprobe.files import read_metadata, write_csv
-from earthprobe.pixels import read_patches
+from earthprobe.storage.files import write_csv
+from earthprobe.storage.parquet import read_metadata
+from earthprobe.storage.pixels import read_patches
 
 EACH = 3  # quick-looks of either kind
 COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predicted", "data", "weights")
@@ -21,6 +22,29 @@ RANGES = ((-22.0, -3.0), (-29.0, -10.0), (1.0, 13.0))
 BRIGHT = 3000  # reflectance times 10,000 that becomes full colour; few surfaces but snow and cloud are brighter
 GAMMA = 0.6  # forest reflects a twentieth of that and would be black
 COLOURS = {"s1": "red VV, green VH, blue VV-VH", "s2": "true colour (B04, B03, B02)"}
+
+
+def run(
+    *,
+    probe: str,
+    scores: Path,
+    threshold: float,
+    shards: Sequence[Path],
+    csv: Path,
+    images: Sequence[Path],
+) -> None:
+    """Writes which patches are shown, and draws them.
+
+    Args:
+        probe: the probe's name.
+        scores: its ``scores.parquet``.
+        threshold: a class is predicted where its score is above this.
+        shards: all shards of the sensor to show.
+        csv: the numbers of the figure.
+        images: files ending in .png, .pdf or .svg.
+    """
+    gather(scores, threshold, csv)
+    draw(csv, scores, probe, shards, images)
 
 
 def gather(scores: Path, threshold: float, output: Path) -> None:

@@ -1,7 +1,8 @@
-"""figure_label_correlation: which classes occur together in the train split (figure 2 of the reference study)."""
+"""Draw which classes occur together in the train split (figure 2 of the reference study)."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -15,13 +16,13 @@ VALUES_UP_TO = 25
 """Classes up to which the cells have room for their values."""
 
 
-def draw(csv: Path, order: str, outputs: Sequence[Path]) -> None:
+def run(*, csv: Path, order: Literal["listed", "clustered"] = "listed", images: Sequence[Path]) -> None:
     """Draws the matrix of correlations.
 
     Args:
-        csv: what :mod:`earthprobe.explore` wrote.
-        order: ``listed``, or ``clustered`` to put classes that occur together side by side.
-        outputs: image files.
+        csv: what the step ``explore`` wrote.
+        order: of the classes; clustered puts those side by side that occur together.
+        images: files ending in .png, .pdf or .svg.
     """
     table = pl.read_csv(csv)
     names = table.filter(pl.col("class") == 0)["other_name"].to_list()
@@ -55,7 +56,7 @@ def draw(csv: Path, order: str, outputs: Sequence[Path]) -> None:
     absent = int(np.isnan(np.diag(matrix)).sum())
     grey = f"grey: {absent} classes that the train split lacks" if absent else ""
     note(figure, table["data"][0], grey)
-    save(figure, outputs)
+    save(figure, images)
 
 
 def clustered(matrix: npt.NDArray[np.float64]) -> list[int]:

@@ -8,7 +8,7 @@ import matplotlib as mpl
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
-from earthprobe.files import replacing
+from earthprobe.storage.files import replacing
 
 WIDTH = 7.2
 """Inches across two columns of a paper; fonts are readable at this width."""

@@ -1,4 +1,4 @@
-"""figure_umap: the embeddings in two dimensions, one panel a class, one against the rest (figure 3 of the study)."""
+"""Draw the embeddings in two dimensions, one panel a class, one against the rest (figure 3 of the study)."""
 
 import math
 from collections.abc import Sequence
@@ -10,22 +10,38 @@ import polars as pl
 from matplotlib.colors import to_rgb
 
 from earthprobe.figures.style import RED, new_figure, note, save, wrapped
-from earthprobe.files import read_metadata, write_csv
+from earthprobe.storage.files import write_csv
+from earthprobe.storage.parquet import read_metadata
 
 POINTS_UP_TO = 400
 """Patches up to which a class is drawn point by point, on top of all others; above it, by its density."""
 
 CELLS = (48, 160)  # of the common grid, along a side: for few points, and for many
-PANELS_A_ROW = {19: 5, 43: 7}
+FEW = 25
+"""Classes up to which panels are large."""
 
 
-def gather(coordinates: Path, index: Path, label_set: int, output: Path) -> None:
+def run(*, coordinates: Path, index: Path, label_set: str, csv: Path, images: Sequence[Path]) -> None:
+    """Writes the coordinates with the labels of each patch, and draws them.
+
+    Args:
+        coordinates: what the step ``umap`` wrote.
+        index: ``index.parquet``.
+        label_set: the name of the label set.
+        csv: the numbers of the figure.
+        images: files ending in .png, .pdf or .svg.
+    """
+    gather(coordinates, index, label_set, csv)
+    draw(csv, coordinates, index, label_set, images)
+
+
+def gather(coordinates: Path, index: Path, label_set: str, output: Path) -> None:
     """Writes the coordinates with the labels of each patch.
 
     Args:
-        coordinates: what :mod:`earthprobe.umap` wrote.
+        coordinates: what the step ``umap`` wrote.
         index: ``index.parquet``.
-        label_set: 19 or 43.
+        label_set: the name of the label set.
         output: CSV: ``patch_id``, ``x``, ``y``, and ``labels`` as class indices joined by spaces.
     """
     labels = pl.read_parquet(index, columns=["patch_id", f"labels_{label_set}"])
@@ -34,7 +50,7 @@ def gather(coordinates: Path, index: Path, label_set: int, output: Path) -> None
     write_csv(output, ("patch_id", "x", "y", "labels"), table.select("patch_id", "x", "y", joined).rows())
 
 
-def draw(csv: Path, coordinates: Path, index: Path, label_set: int, outputs: Sequence[Path]) -> None:
+def draw(csv: Path, coordinates: Path, index: Path, label_set: str, outputs: Sequence[Path]) -> None:
     """Draws a panel a class on a common grid: all patches in grey, those of the class in colour.
 
     Both are drawn by density, so that any number of points stays readable and takes the same time; a class
@@ -42,14 +58,14 @@ def draw(csv: Path, coordinates: Path, index: Path, label_set: int, outputs: Seq
 
     Args:
         csv: what :func:`gather` wrote.
-        coordinates: what :mod:`earthprobe.umap` wrote, for what its metadata say.
+        coordinates: what the step ``umap`` wrote, for what its metadata say.
         index: ``index.parquet``, for the names of the classes.
-        label_set: 19 or 43.
+        label_set: the name of the label set.
         outputs: image files.
     """
     table = pl.read_csv(csv, schema_overrides={"labels": pl.String})
     source = read_metadata(coordinates)
-    names = read_metadata(index)["classes"][str(label_set)]
+    names = read_metadata(index)["classes"][label_set]
     points = table.select("x", "y").to_numpy()
     has = memberships(table["labels"], len(names))
     cells = int(np.clip(2 * np.sqrt(len(points)), *CELLS))
@@ -58,7 +74,7 @@ def draw(csv: Path, coordinates: Path, index: Path, label_set: int, outputs: Seq
     background = density_image(points, edges, (0.72, 0.72, 0.72), strongest=0.9)
     colour = to_rgb(RED)
 
-    across = PANELS_A_ROW[label_set]
+    across = 5 if len(names) <= FEW else 7  # panels a row
     width, font = (24, 7.0) if across < 7 else (17, 5.8)
     rows = math.ceil(len(names) / across)
     figure = new_figure(0.3 + rows * (7.2 / across + 0.22))

@@ -1,1 +1,1 @@
-"""The probes: each fits on the train and val splits of a feature set and scores val and test."""
+"""The probes: train and val in, scores out; a kind a module, with a YAML file of its options."""

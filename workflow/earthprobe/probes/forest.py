@@ -1,11 +1,11 @@
-"""train_forest: scikit-learn's random forest and extremely randomised trees, one forest for all classes.
+"""Forests of scikit-learn, one for all classes, grown a few trees at a time.
 
 A forest of 100 trees over 270,000 patches and 43 classes takes 22 GB as one object of scikit-learn. Here a few trees
 are grown, score val and test, are stored compactly and let go; the scores are those of the whole forest.
 """
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,15 +15,12 @@ import numpy as np
 import numpy.typing as npt
 import safetensors.numpy
 import sklearn
-from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 from sklearn.utils import check_random_state
 
-from earthprobe.probes.train import Data, Fitted, Floats
+from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
-
-KINDS = {"random_forest": RandomForestClassifier, "extra_trees": ExtraTreesClassifier}
 
 GROWING = 5 * 2**29
 """Bytes that the trees which grow at the same time may take, so that a job over the whole archive aims at 6 GiB."""
@@ -31,30 +28,50 @@ GROWING = 5 * 2**29
 Doubles = npt.NDArray[np.float64]
 
 
-def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
-    """Grows the forest on train; val is scored, not used.
+def grow(
+    data: Data,
+    forest: Callable[..., Any],
+    *,
+    bootstrap: bool,
+    threads: int,
+    n_estimators: int,
+    max_depth: int | None,
+    min_samples_leaf: int,
+    seed: int,
+) -> Fitted:
+    """Grows a forest on train; val is scored, not used.
 
     A patch's score for a class is the mean over the trees of the class's share in the leaf. With the same seed the
     trees are those that scikit-learn grows at once.
+
+    Args:
+        data: features and labels.
+        forest: scikit-learn's class of it.
+        bootstrap: whether a tree sees a bootstrap sample of the patches.
+        threads: CPU threads.
+        n_estimators: the number of trees.
+        max_depth: of a tree; None grows it until its leaves are pure.
+        min_samples_leaf: the fewest patches of a leaf.
+        seed: of all that is drawn.
     """
     train = data.parts["train"]
     patches, classes = train.targets.shape
-    tree_bytes = most_bytes(patches, classes, bootstrap=probe["kind"] == "random_forest")
+    tree_bytes = most_bytes(patches, classes, bootstrap=bootstrap)
     # Several a thread, so that few threads wait for the last tree of a batch.
     at_once = max(1, min(4 * threads, GROWING // tree_bytes))
     at_once -= at_once % threads if at_once > threads else 0
     log.info("%d trees at once", at_once)
     # One generator for all batches: each tree draws its seed from it, as in one large forest.
-    random = check_random_state(probe["seed"])
+    random = check_random_state(seed)
     totals = {split: np.zeros((len(data.parts[split].ids), classes)) for split in ("val", "test")}
     trees: list[Tree] = []
-    progress = Progress(log, probe["n_estimators"], "trees")
+    progress = Progress(log, n_estimators, "trees")
     with ThreadPoolExecutor(threads) as pool:
-        while len(trees) < probe["n_estimators"]:
-            batch = KINDS[probe["kind"]](
-                n_estimators=min(at_once, probe["n_estimators"] - len(trees)),
-                max_depth=probe["max_depth"],
-                min_samples_leaf=probe["min_samples_leaf"],
+        while len(trees) < n_estimators:
+            batch = forest(
+                n_estimators=min(at_once, n_estimators - len(trees)),
+                max_depth=max_depth,
+                min_samples_leaf=min_samples_leaf,
                 random_state=random,
                 n_jobs=threads,
             ).fit(train.features, train.targets)
@@ -137,7 +154,7 @@ def shrink(tree: Any, known: list[npt.NDArray[np.bool_]]) -> tuple[Tree, Doubles
 
 @dataclass
 class Forest:
-    """A forest that :func:`fit` saved.
+    """A forest that :func:`grow` saved.
 
     Attributes:
         trees: its trees.

@@ -1,9 +1,8 @@
-"""train_linear: multi-output logistic regression by L-BFGS, its penalty chosen on val."""
+"""Multi-output logistic regression by L-BFGS, its penalty chosen on val."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import safetensors.torch
@@ -11,13 +10,19 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
-from earthprobe.probes.train import Data, Fitted
+from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
 
 
-def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
+def fit(
+    data: Data,
+    *,
+    threads: int,
+    strengths: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001),
+    max_iterations: int = 500,
+) -> Fitted:
     """Fits one logistic regression a class, all at once, for each strength of the penalty.
 
     The loss is the mean over patches of the sum over classes of the binary cross-entropy, plus
@@ -39,11 +44,11 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
     weight, bias = torch.zeros(y.shape[1], x.shape[1], device=device), torch.log(share / (1 - share))
     curvature = Curvature(x, share)
     tried = []
-    progress = Progress(log, len(probe["strengths"]), "strengths")
+    progress = Progress(log, len(strengths), "strengths")
     best: tuple[float, float, Tensor, Tensor] | None = None
     # From the strongest on, each fit starts where the last one ended.
-    for strength in sorted(probe["strengths"], reverse=True):
-        weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, probe["max_iterations"])
+    for strength in sorted(strengths, reverse=True):
+        weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, max_iterations)
         with torch.inference_mode():
             val_loss = float(F.binary_cross_entropy_with_logits(F.linear(x_val, weight, bias), y_val))
         log.info("strength %g: loss %.5f on val after %d iterations", strength, val_loss, iterations)
@@ -72,6 +77,19 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
 
     chosen = {"strength": strength, "val_loss": val_loss, "tried": tried, "refit": False}
     return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
+
+
+def read(model: Path) -> Callable[[Floats], Floats]:
+    """A saved regression; see :mod:`earthprobe.probes.interface`."""
+    tensors = safetensors.torch.load_file(model)
+
+    @torch.inference_mode()
+    def scores(embeddings: Floats) -> Floats:
+        x = (torch.from_numpy(embeddings) - tensors["mean"]) / tensors["std"]
+        result: Floats = torch.sigmoid(F.linear(x, tensors["weight"], tensors["bias"])).numpy()
+        return result
+
+    return scores
 
 
 class Curvature:

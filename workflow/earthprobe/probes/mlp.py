@@ -1,18 +1,17 @@
-"""train_mlp: a multi-layer perceptron trained by AdamW and stopped early on val."""
+"""A multi-layer perceptron trained by AdamW and stopped early on val."""
 
 import copy
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
-from earthprobe.probes.train import Data, Fitted
+from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -27,31 +26,41 @@ def build(dimensions: int, hidden: Sequence[int], classes: int, dropout: float) 
     return nn.Sequential(*layers, nn.Linear(dimensions, classes))
 
 
-def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
+def fit(
+    data: Data,
+    *,
+    threads: int,
+    hidden: Sequence[int] = (512,),
+    learning_rate: float = 0.0003,
+    weight_decay: float = 0.01,
+    dropout: float = 0.2,
+    batch_size: int = 64,
+    max_epochs: int = 100,
+    patience: int = 10,
+    seed: int = 0,
+) -> Fitted:
     """Trains on binary cross-entropy and keeps the epoch with the lowest loss on val."""
     torch.set_num_threads(threads)
-    torch.manual_seed(probe["seed"])
+    torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     x, y, x_val, y_val = (
         torch.from_numpy(array).to(device)
         for part in (data.parts["train"], data.parts["val"])
-        for array in (part.features, part.targets.astype(np.float32))
+        for array in (part.features, part.targets.astype("float32"))
     )
-    model = build(x.shape[1], probe["hidden"], y.shape[1], probe["dropout"]).to(device)
+    model = build(x.shape[1], hidden, y.shape[1], dropout).to(device)
     with torch.no_grad():  # rare classes start at their share, not at one half
         share = (y.sum(0) + 0.5) / (len(y) + 1)
         last: Any = model[-1]
         last.bias.copy_(torch.log(share / (1 - share)))
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=probe["learning_rate"], weight_decay=probe["weight_decay"], fused=True
-    )
-    order = torch.Generator().manual_seed(probe["seed"])
+    optimizer = torch.optim.AdamW(model.parameters(), lr=learning_rate, weight_decay=weight_decay, fused=True)
+    order = torch.Generator().manual_seed(seed)
     best_loss, best_epoch, best_state = float("inf"), 0, model.state_dict()
     losses: list[float] = []
-    progress = Progress(log, probe["max_epochs"], "epochs at the most")
-    for epoch in range(1, probe["max_epochs"] + 1):
+    progress = Progress(log, max_epochs, "epochs at the most")
+    for epoch in range(1, max_epochs + 1):
         model.train()
-        for rows in torch.randperm(len(x), generator=order).to(device).split(probe["batch_size"]):  # type: ignore[no-untyped-call]
+        for rows in torch.randperm(len(x), generator=order).to(device).split(batch_size):  # type: ignore[no-untyped-call]
             loss = F.binary_cross_entropy_with_logits(model(x[rows]), y[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
@@ -64,7 +73,7 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
         progress.add(1)
         if val_loss < best_loss:
             best_loss, best_epoch, best_state = val_loss, epoch, copy.deepcopy(model.state_dict())
-        elif epoch - best_epoch >= probe["patience"]:
+        elif epoch - best_epoch >= patience:
             break
     model.load_state_dict(best_state)
     with torch.inference_mode():
@@ -80,3 +89,19 @@ def fit(data: Data, probe: Mapping[str, Any], threads: int) -> Fitted:
 
     chosen = {"epoch": best_epoch, "val_loss": best_loss, "val_losses": losses}
     return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
+
+
+def read(model: Path) -> Callable[[Floats], Floats]:
+    """A saved perceptron; see :mod:`earthprobe.probes.interface`."""
+    tensors = safetensors.torch.load_file(model)
+    mean, std = tensors.pop("mean"), tensors.pop("std")
+    widths = [len(value) for key, value in tensors.items() if key.endswith("bias")]
+    perceptron = build(len(mean), widths[:-1], widths[-1], 0).eval()
+    perceptron.load_state_dict(tensors)
+
+    @torch.inference_mode()
+    def scores(embeddings: Floats) -> Floats:
+        result: Floats = torch.sigmoid(perceptron((torch.from_numpy(embeddings) - mean) / std)).numpy()
+        return result
+
+    return scores

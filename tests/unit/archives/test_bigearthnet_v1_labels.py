@@ -1,0 +1,58 @@
+"""Whatever bytes arrive: labels or a named reason, never a crash."""
+
+import json
+
+import pytest
+from earthprobe.archives.bigearthnet import CLASSES_43
+from earthprobe.archives.bigearthnet_v1_labels import LABEL_SETS, parse_labels
+from earthprobe.archives.interface import Labels
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+relaxed = settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+def attempt(content: bytes) -> tuple[Labels | None, str]:
+    """The labels, or the reason why there are none."""
+    try:
+        return parse_labels(content), ""
+    except ValueError as error:
+        return None, str(error)
+
+
+names = st.one_of(st.sampled_from(CLASSES_43), st.text(max_size=20), st.none(), st.integers())
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=6), inner, max_size=4),
+    max_leaves=10,
+)
+
+
+@relaxed
+@given(st.one_of(st.binary(max_size=200), st.builds(lambda v: json.dumps(v).encode(), values)))
+def test_any_label_file_is_labels_or_a_reason(content: bytes):
+    found, reason = attempt(content)
+    if found is None:
+        assert reason.startswith(("labels file", "unknown class"))
+        return
+    assert found.keys() == LABEL_SETS.keys()
+    labels_43, labels_19 = found["43"], found["19"]
+    assert labels_43 == sorted(set(labels_43))
+    assert set(labels_43) <= set(range(43))
+    assert set(labels_19) <= set(range(19))
+
+
+@relaxed
+@given(st.lists(names, max_size=8))
+def test_labels_are_those_of_the_file_or_a_reason(labels: list[object]):
+    content = json.dumps({"labels": labels, "projection": "x"}).encode()
+    if all(label in CLASSES_43 for label in labels):
+        assert {CLASSES_43[label] for label in parse_labels(content)["43"]} == set(labels)
+    else:
+        with pytest.raises(ValueError, match="labels file has no list|unknown class"):
+            parse_labels(content)
+
+
+def test_deep_json_is_a_reason():
+    with pytest.raises(ValueError, match="labels file is no JSON"):
+        parse_labels(b"[" * 100_000)

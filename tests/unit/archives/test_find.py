@@ -1,0 +1,99 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from earthprobe import registry
+from earthprobe.archives.find import lists, patch_files
+from earthprobe.errors import UserError
+
+
+def tar(name: str, sensor: str) -> str:
+    """The tar archive in which a sensor's patches are published."""
+    return str(registry.kind("archives", name).facts["tars"][sensor])
+
+
+def kind(kind: str, root: object, **more: Any) -> dict[str, Any]:
+    """The archive of a configuration."""
+    return {"name": "x", "kind": kind, "root": root if isinstance(root, list) else str(root), "fetch": False} | more
+
+
+def test_an_archive_is_found_unpacked_or_not(tmp_path: Path):
+    (tmp_path / "BigEarthNet-S1-v1.0-notes.txt").touch()
+    parts = [tmp_path / f"BigEarthNet-S1-v1.0.tar.gz{part}" for part in ("aa", "ab", "ac")]
+    for path in reversed(parts):
+        path.touch()
+    archive = kind("bigearthnet-v1", tmp_path)
+    assert patch_files(archive, "s1") == [parts]
+    (tmp_path / "BigEarthNet-S1-v1.0").mkdir()
+    assert patch_files(archive, "s1") == tmp_path / "BigEarthNet-S1-v1.0"
+    numbered = [tmp_path / f"mine.tar.zst.part{number}" for number in (1, 2, 10)]
+    for path in [*numbered, tmp_path / "other.tar"]:
+        path.touch()
+    named = kind("bigearthnet-v1", [str(path) for path in (numbered[2], tmp_path / "other.tar", *numbered[:2])])
+    assert patch_files(named, "s1") == [[tmp_path / "other.tar"], numbered]
+    assert patch_files(kind("bigearthnet-v1", tmp_path / "other.tar"), "s1") == [[tmp_path / "other.tar"]]
+
+
+def test_what_lies_beside_an_archive_is_no_part_of_it(tmp_path: Path):
+    top = "BigEarthNet-S1-v1.0"
+    for name in (f"{top}.tar.gz.md5", f"{top}.tar.xz", f"{top}.tar.gz.aria2"):
+        (tmp_path / name).touch()
+    fetched = kind("bigearthnet-v1", tmp_path) | {"fetch": True}
+    assert patch_files(fetched, "s1") == [[tmp_path / f"{top}.tar.gz"]]
+    whole = tmp_path / f"{top}.tar.gz"
+    for path in (whole, whole.with_name(f"{whole.name}aa"), whole.with_name(f"{whole.name}ab")):
+        path.touch()
+    assert patch_files(fetched, "s1") == patch_files(kind("bigearthnet-v1", tmp_path), "s1") == [[whole]]
+    (tmp_path / f"{top}.tar").touch()
+    with pytest.raises(UserError, match=rf"holds {top}.tar, {top}.tar.gz: rename all but the one to read"):
+        patch_files(kind("bigearthnet-v1", tmp_path), "s1")
+
+
+def test_lists_lie_beside_any_of_several_archives(tmp_path: Path):
+    for folder, name in (("a", "BigEarthNet-S2.tar.zst"), ("b", "BigEarthNet-S1.tar.zst"), ("b", "metadata.parquet")):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        (tmp_path / folder / name).touch()
+    archive = kind("reben", [str(tmp_path / "a/BigEarthNet-S2.tar.zst"), str(tmp_path / "b/BigEarthNet-S1.tar.zst")])
+    assert lists(archive | {"snow_and_clouds": False}) == [tmp_path / "b/metadata.parquet"]
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "stem"),
+    [
+        ("bigearthnet-v1", "BigEarthNet-v1.0", "BigEarthNet-S2-v1.0"),
+        ("bigearthnet-v1", "BigEarthNet-v1.0", "BigEarthNet-v1.0"),
+        ("reben", "BigEarthNet-S2", "BigEarthNet-S2"),
+    ],
+)
+def test_sentinel_2_lies_beside_sentinel_1(tmp_path: Path, name: str, folder: str, stem: str):
+    s1 = tmp_path / tar(name, "s1")
+    s1.touch()
+    archive = kind(name, tmp_path)
+    published = tar(name, "s2").partition(".")[0]
+    with pytest.raises(
+        UserError, match=f"holds neither the folder {folder} nor {published}.*.tar, .tar.gz or .tar.zst"
+    ):
+        patch_files(archive, "s2")
+    s2 = tmp_path / f"{stem}.tar.zst"
+    s2.touch()
+    assert patch_files(archive, "s2") == [[s2]]
+    named = kind(name, [str(s1), str(s2)])
+    assert patch_files(named, "s1") == [[s1]]
+    assert patch_files(named, "s2") == [[s2]]
+    with pytest.raises(UserError, match=f"no tar archive of {folder} among {s1}: add it, under the name {published}"):
+        patch_files(kind(name, s1), "s2")
+    (tmp_path / folder).mkdir()
+    assert patch_files(archive, "s2") == tmp_path / folder
+    assert patch_files(archive, "s1") == [[s1]]
+
+
+def test_what_is_fetched_need_not_be_there(tmp_path: Path):
+    archive = kind("reben", tmp_path / "new") | {"fetch": True, "snow_and_clouds": False}
+    assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.zst"]]
+    assert patch_files(archive, "s2") == [[tmp_path / "new/BigEarthNet-S2.tar.zst"]]
+    assert lists(archive) == [tmp_path / "new/metadata.parquet"]
+    (tmp_path / "new").mkdir()
+    (tmp_path / "new/BigEarthNet-S1.tar.gzaa").touch()
+    assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
+    with pytest.raises(UserError, match="give the folder to fetch into"):
+        patch_files(archive | {"root": [str(tmp_path)]}, "s1")

@@ -1,0 +1,129 @@
+"""DOFA against torchgeo's own, and against what is published of its weights."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import torch.nn.functional as F  # noqa: N812
+from earthprobe import registry
+from earthprobe.errors import UserError
+from earthprobe.models import dofa
+from earthprobe.models.dofa import Dofa, architecture
+from earthprobe.models.interface import Inputs, Prepare
+from earthprobe.models.weights import fit_state
+from earthprobe.sensors import BANDS
+from torch import nn
+
+from tests.conftest import SHARED, needs
+
+BASE = "dofa_base_patch16_224"
+MEAN, STD = [-12.6, -19.3], [5.1, 5.5]
+INPUTS = Inputs(["VV", "VH"], MEAN, STD, 224)
+
+
+def encoder_of(
+    model: nn.Module, wavelengths: list[float], dtype: torch.dtype = torch.float32, inputs: Inputs = INPUTS
+) -> nn.Sequential:
+    """What the step `embed` runs."""
+    return nn.Sequential(Prepare(inputs, "zscore"), Dofa(model, wavelengths).place("cpu", dtype))
+
+
+def expected(model: torch.nn.Module, pixels: torch.Tensor, wavelengths: list[float]) -> torch.Tensor:
+    """torchgeo's own forward pass over the same input."""
+    mean, std = (torch.tensor(v).view(-1, 1, 1) for v in (MEAN, STD))
+    x = F.interpolate((pixels - mean) / std, size=(224, 224), mode="bilinear")
+    with torch.inference_mode():
+        return model.forward_features(x, wavelengths)
+
+
+@pytest.mark.parametrize(
+    ("model", "wavelengths"),
+    [
+        ("dofa_base_patch16_224", [3.75, 3.75]),
+        ("dofa_base_patch16_224", [5.405, 0.665]),
+        ("dofa_large_patch16_224", [3.75, 0.665]),
+    ],
+    ids=str,
+)
+def test_embeddings_equal_torchgeos(pixels: torch.Tensor, model: str, wavelengths: list[float]):
+    torch.manual_seed(1)
+    theirs = architecture(model)
+    torch.nn.init.normal_(theirs.pos_embed, std=0.02)  # zero in an untrained model, so it would hide a slip
+    torch.nn.init.normal_(theirs.cls_token, std=0.02)
+    want = expected(theirs, pixels[:2], wavelengths)
+    encoder = encoder_of(theirs, wavelengths)
+    with torch.inference_mode():
+        got = encoder(pixels[:2])
+    assert got.shape == (2, encoder[1].dimensions)
+    assert encoder[1].dimensions == {"dofa_base_patch16_224": 768, "dofa_large_patch16_224": 1024}[model]
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+    assert want.std() > 0.1
+
+
+def test_bfloat16_is_close(pixels: torch.Tensor):
+    torch.manual_seed(1)
+    want = expected(architecture(BASE), pixels, [3.75, 3.75])
+    torch.manual_seed(1)
+    encoder = encoder_of(architecture(BASE), [3.75, 3.75], torch.bfloat16)
+    with torch.inference_mode():
+        got = encoder(pixels)
+    assert got.dtype == torch.float32
+    assert F.cosine_similarity(got, want).min() > 0.999
+    # The cosine of vectors that are alike anyway says little: their differences must agree as well.
+    assert F.cosine_similarity(got - got.mean(0), want - want.mean(0)).min() > 0.98
+
+
+@pytest.mark.parametrize(
+    ("bands", "wavelengths"),
+    [(["VH", "VV"], [3.75, 3.75]), (["B8A", "VV", "B02"], [BANDS["B8A"].wavelength, 3.75, BANDS["B02"].wavelength])],
+    ids=str,
+)
+def test_wavelengths_are_the_bands_own_where_none_is_given(
+    bands: list[str], wavelengths: list[float], monkeypatch: pytest.MonkeyPatch
+):
+    torch.manual_seed(1)
+    theirs = architecture(BASE)
+    monkeypatch.setattr(dofa, "load", lambda path, architecture: theirs)
+    inputs = Inputs(bands, [0.0] * len(bands), [1.0] * len(bands), 224)
+    assert dofa.build(Path("x"), inputs, model=BASE).settings == {"wavelengths": wavelengths}
+    given = [0.5 + i for i in range(len(bands))]
+    assert dofa.build(Path("x"), inputs, model=BASE, wavelengths=given).settings == {"wavelengths": given}
+    with pytest.raises(UserError, match=f"1 wavelengths for {len(bands)} bands: give one a band"):
+        dofa.build(Path("x"), inputs, model=BASE, wavelengths=[3.75])
+
+
+@pytest.fixture(scope="module")
+def shapes() -> dict[str, dict[str, list[int]]]:
+    path = needs(SHARED / "dofa/torchgeo_dofa_state_dict_shapes.json")
+    return json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("model", ["dofa_base_patch16_224", "dofa_large_patch16_224"])
+def test_published_keys_and_shapes_fit(shapes: dict, model: str):
+    with torch.device("meta"):
+        built = architecture(model)
+        # The published files have torchgeo's keys and shapes, without what may lack.
+        state = {key: torch.zeros(shape) for key, shape in shapes[model].items() if key not in dofa.MAY_LACK}
+    fitted = fit_state(state, built, dofa.MAY_LACK, "x.pth")
+    assert {k: list(v.shape) for k, v in fitted.items()} == {
+        k: s for k, s in shapes[model].items() if not k.startswith("head.")
+    }
+    whole = {k: torch.empty(s, device="meta") for k, s in shapes[model].items()}
+    assert dict(fit_state(whole, built, dofa.MAY_LACK, "x")).keys()
+
+
+@pytest.mark.parametrize("model", sorted(dofa.ARCHITECTURES))
+def test_what_is_known_of_models_and_weights_is_torchgeos(model: str):
+    facts = registry.kind("models", "dofa").facts
+    members = dofa.ARCHITECTURES[model].weights.__members__
+    assert facts["weights"] == list(members)
+    assert dofa.published(model) == {name: member.url for name, member in members.items()}
+    assert sorted(facts["options"]["model"]["enum"]) == sorted(dofa.ARCHITECTURES)
+
+
+def test_the_withdrawn_weights_are_refused_by_hash_and_by_name():
+    for name, digest in (("dofa_base_patch16_224-7cc0f413.pth", "0" * 64), ("base.pth", "7cc0f413" + 56 * "0")):
+        with pytest.raises(UserError, match="withdrawn DOFA weights 7cc0f413"):
+            dofa.refuse(Path(name), digest)
+    dofa.refuse(Path("dofa_base_patch16_224-a0275954.pth"), "a0275954" + 56 * "0")

@@ -1,0 +1,42 @@
+"""The linear probe against scikit-learn's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import safetensors.torch
+import torch
+from earthprobe.probes import linear
+from earthprobe.probes.interface import Data
+from sklearn.linear_model import LogisticRegression
+
+STRENGTHS = [1.0, 0.1, 0.01, 0.001]
+
+
+@pytest.mark.parametrize("strength", STRENGTHS)
+def test_linear_equals_scikit_learns_logistic_regression(data: Data, strength: float):
+    ours = linear.fit(data, threads=1, strengths=[strength]).scores["test"]
+    x, y = data.parts["train"].features.astype(np.float64), data.parts["train"].targets
+    for index in (0, 1, 2):
+        theirs = LogisticRegression(C=1 / (strength * len(x)), tol=1e-8, max_iter=5000).fit(x, y[:, index])
+        want = theirs.predict_proba(data.parts["test"].features.astype(np.float64))[:, 1]
+        np.testing.assert_allclose(ours[:, index], want, atol=1e-3)
+
+
+def test_linear_keeps_the_strength_with_the_lowest_loss_on_val(data: Data):
+    chosen = linear.fit(data, threads=1, strengths=STRENGTHS).chosen
+    losses = {t["strength"]: t["val_loss"] for t in chosen["tried"]}
+    assert list(losses) == sorted(STRENGTHS, reverse=True)
+    assert chosen["strength"] == min(losses, key=losses.get)
+    assert chosen["val_loss"] == min(losses.values())
+
+
+def test_saved_tensors_reproduce_the_scores(data: Data, tmp_path: Path):
+    fitted = linear.fit(data, threads=1, strengths=STRENGTHS)
+    fitted.save(tmp_path / "model.safetensors")
+    stored = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    x = (torch.from_numpy(data.parts["test"].features) - stored.pop("mean")) / stored.pop("std")
+    logits = x @ stored["weight"].T + stored["bias"]
+    np.testing.assert_allclose(torch.sigmoid(logits).numpy(), fitted.scores["test"], atol=1e-5)
+    again = linear.read(tmp_path / "model.safetensors")(data.parts["test"].features)
+    np.testing.assert_allclose(again, fitted.scores["test"], atol=1e-5)

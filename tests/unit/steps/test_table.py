@@ -1,0 +1,129 @@
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from earthprobe.evaluation.metrics import METRICS
+from earthprobe.registry import PACKAGE
+from earthprobe.steps import table
+from earthprobe.steps.table import COLUMNS
+
+PUBLISHED = PACKAGE / "resources/published_results.csv"
+
+
+def metrics(path: Path, value: float, weights: str = "random:0", simulated: bool = True, **origin: Any) -> Path:
+    test: dict[str, Any] = {metric.name: value + i / 100 for i, metric in enumerate(METRICS)}
+    test |= {"patches": 100, "classes_without_positive": 3}
+    features = {"archive": "demo", "simulated": simulated, "weights": weights, "model": "dofa_base_patch16_224"}
+    features |= {"bands": ["VV", "VH"], "wavelengths": [3.75, 3.75], "precision": "bfloat16", "device": "cpu"}
+    features |= {"earthprobe_version": "0.1.0", "torch_version": "2.15", "torchgeo_version": "0.8"}
+    features = {key: value for key, value in (features | origin).items() if value is not None}
+    content = {"test": test, "threshold": 0.5, "features": features, "patches": {"train": 200}}
+    path.write_text(json.dumps(content))
+    return path
+
+
+def run(folder: Path, label_set: str = "19", **options: Any) -> tuple[list[dict[str, str]], str]:
+    table.run(
+        metrics=[metrics(folder / "a.json", 0.123, **options), metrics(folder / "b.json", 0.456, **options)],
+        features=["dofa", "dofa"],
+        probes=["linear", "mlp"],
+        published=PUBLISHED,
+        label_set=label_set,
+        csv=folder / "t.csv",
+        md=folder / "t.md",
+        html=folder / "t.html",
+    )
+    with (folder / "t.csv").open(newline="") as stream:
+        return list(csv.DictReader(stream)), (folder / "t.md").read_text()
+
+
+def test_columns_begin_with_the_studys_in_its_order(tmp_path: Path):
+    run(tmp_path)
+    header = (tmp_path / "t.csv").read_text().splitlines()[0].split(",")
+    assert header[:7] == [
+        "features",
+        "probe",
+        "f2_macro",
+        "f2_micro",
+        "hamming_loss",
+        "precision_macro",
+        "precision_micro",
+    ]
+    assert tuple(header) == COLUMNS
+    row = (tmp_path / "t.csv").read_text().splitlines()[1].split(",")
+    assert [float(v) for v in row[2:7]] == pytest.approx([0.123, 0.133, 0.143, 0.153, 0.163])
+
+
+@pytest.mark.parametrize(("label_set", "theirs"), [("19", 15), ("43", 4)])
+def test_published_rows_stand_below_and_are_marked(tmp_path: Path, label_set: str, theirs: int):
+    rows, text = run(tmp_path, label_set)
+    assert [r["probe"] for r in rows[:2]] == ["linear", "mlp"]
+    assert [r["source"] for r in rows[:2]] == ["this run"] * 2
+    assert len(rows) == 2 + theirs
+    assert all(r["source"].startswith("published: ") for r in rows[2:])
+    assert text.count("| this run") == 2
+    assert text.count("| published: ") == theirs
+
+
+def test_published_figures_are_the_studys(tmp_path: Path):
+    rows, _ = run(tmp_path, "43")
+    study = {r["probe"]: r for r in rows if "HTCV 2024" in r["source"]}
+    assert float(study["MLP"]["f2_macro"]) == 0.1545
+    assert float(study["random forest"]["hamming_loss"]) == 0.056
+    assert study["MLP"]["map_macro"] == ""
+
+
+def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
+    _, text = run(tmp_path)
+    assert "Random weights: the model was never trained" in text
+    assert "Simulated archive" in text
+    assert "3 of the 19 classes have no positive in the test split" in text
+    assert "random weights (seed 0)" in text
+    assert "dofa: dofa_base_patch16_224, bands VV VH, wavelengths 3.75 3.75, bfloat16 on cpu; earthprobe 0.1.0" in text
+    row = next(line for line in text.splitlines() if "| linear" in line and "this run" in line)
+    cells = [c.strip() for c in row.strip("|").split("|")]
+    assert cells[2:11] == ["12.3", "13.3", "0.143", "15.3", "16.3", "17.3", "18.3", "19.3", "20.3"]
+    header = next(line for line in text.splitlines() if line.startswith("| features"))
+    assert [c.strip() for c in header.strip("|").split("|")][2:7] == [
+        "F2 macro %",
+        "F2 micro %",
+        "hamming loss",
+        "P macro %",
+        "P micro %",
+    ]
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_real_data_and_weights_carry_no_warning(tmp_path: Path):
+    rows, text = run(tmp_path, weights="DOFA_MAE", simulated=False)
+    assert "imulated" not in text
+    assert "never trained" not in text
+    assert rows[0]["weights"] == "DOFA_MAE"
+
+
+def test_html_holds_the_same_table(tmp_path: Path):
+    _, text = run(tmp_path)
+    html = (tmp_path / "t.html").read_text()
+    assert "<strong>Random weights: the model was never trained.</strong>" in html
+    assert html.count("<tr") == sum(line.startswith("|") for line in text.splitlines()) - 1
+    assert html.count("<tr class=published>") == 15
+    assert "<td>12.3</td><td>13.3</td><td>0.143</td>" in html
+    assert "Sumbul &amp; Demir" not in html
+    run(tmp_path, "43")
+    assert "Sumbul &amp; Demir" in (tmp_path / "t.html").read_text()
+
+
+def test_a_model_without_weights_is_named_by_its_kind(tmp_path: Path):
+    rows, text = run(tmp_path, weights="", model="", kind="statistics", wavelengths=None)
+    assert rows[0]["weights"] == "no weights"
+    assert "never trained" not in text
+    assert "dofa: statistics, bands VV VH, bfloat16 on cpu; earthprobe 0.1.0" in text
+
+
+def test_published_rows_have_the_metrics_of_ours():
+    with PUBLISHED.open(newline="") as stream:
+        header = next(csv.reader(stream))
+    assert header == ["label_set", "reference", "data", "features", "probe", *(metric.name for metric in METRICS)]

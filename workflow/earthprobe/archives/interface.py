@@ -1,0 +1,69 @@
+"""What every kind of archive is to the steps.
+
+A kind's module, ``<kind>.py``, has
+
+- ``DEPTH``, how many folders below the archive's own a patch of Sentinel-1 lies;
+- ``entries(lists)``, which yields an :class:`Entry` for each line of the archive's lists of patches;
+- ``folder_of(sensor, patch_id, s2_id)``, where a patch's files of a sensor should lie.
+
+Labels are a module of their own, ``<kind>_labels.py``, since a change of labels must embed nothing again. It has
+
+- ``LABEL_SETS``, a :class:`LabelSet` a label set, by its name;
+- ``labels(sources, patches)``, the :data:`Labels` of each patch, or why they cannot be read.
+
+The YAML file has ``folders`` and ``tars`` (the names under which each sensor's files are published), ``lists`` (the
+files that say which patch is of which split, each by all of its names), ``extra_lists`` (those that an option asks
+for), ``labels_from`` (``patches``: each has a file of its own, or ``lists``), ``label_sets`` (their names), ``licence``
+and ``published`` (``files``: where they are and their MD5; ``patches``, ``in_no_split``, ``statistics`` and
+``label_counts``, which `check` compares). An archive in another's format names that in ``read_as``, and has no modules
+for reading.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Literal, NamedTuple
+
+SPLITS = ("train", "val", "test")
+
+NO_S2 = "has no Sentinel-2 patch in the archive"
+"""Why a patch of which a part of the archive holds Sentinel-1 only is left out."""
+
+
+class Entry(NamedTuple):
+    """What an archive's lists say of a patch."""
+
+    patch_id: str
+    s2_id: str
+    split: str
+    country: str | None
+
+
+class LabelSet(NamedTuple):
+    """Classes that a patch can have.
+
+    Attributes:
+        name: what a configuration and file names call it.
+        classes: their names, in the order of their indices.
+        task: whether a patch has any number of them (``multilabel``) or one (``single``).
+    """
+
+    name: str
+    classes: Sequence[str]
+    task: Literal["multilabel", "single"] = "multilabel"
+
+    def indices(self, names: Iterable[str]) -> list[int]:
+        """Sorted indices of class names.
+
+        Raises:
+            ValueError: a name is not one of the classes.
+        """
+        found = set()
+        for name in names:
+            try:
+                found.add(self.classes.index(name))
+            except ValueError:
+                raise ValueError(f"unknown class {name!r}") from None
+        return sorted(found)
+
+
+Labels = dict[str, list[int]]
+"""Of a patch, the sorted indices of its classes in each label set of the archive."""

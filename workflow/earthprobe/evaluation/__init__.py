@@ -1,0 +1,1 @@
+"""What scores are worth: pure functions of arrays."""

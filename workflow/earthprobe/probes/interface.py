@@ -1,0 +1,64 @@
+"""What every probe is to the steps: the train and val splits of a feature set in, scores of val and test out.
+
+A kind's module has
+
+- ``fit(data, *, threads, **options) -> Fitted``, whose keywords are the options of its YAML file;
+- ``read(model) -> Callable[[Floats], Floats]``: a saved model, as a function from embeddings as the feature set holds
+  them, shape (patches, dimensions), to a probability a class, shape (patches, classes).
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Bools = npt.NDArray[np.bool_]
+
+
+@dataclass
+class Part:
+    """The patches of one split.
+
+    Attributes:
+        ids: the patch ids.
+        features: standardised embeddings, shape (patches, dimensions).
+        targets: which classes a patch has, shape (patches, classes).
+    """
+
+    ids: list[str]
+    features: Floats
+    targets: Bools
+
+
+@dataclass
+class Data:
+    """A feature set and a label set, split.
+
+    Attributes:
+        parts: train, val and test.
+        mean: the mean of each dimension over train, which was subtracted.
+        std: its standard deviation, by which was divided (1 where a dimension does not vary).
+    """
+
+    parts: dict[str, Part]
+    mean: Floats
+    std: Floats
+
+
+@dataclass
+class Fitted:
+    """What a probe returns.
+
+    Attributes:
+        scores: for val and test, a probability a class, shape (patches, classes).
+        chosen: what was chosen on val, or observed in fitting, for ``metrics.json``.
+        save: writes the model under a given path, in a format that runs no code on loading.
+    """
+
+    scores: dict[str, Floats]
+    chosen: dict[str, Any]
+    save: Callable[[Path], None]

@@ -1,0 +1,266 @@
+"""Compare what an archive holds with what the published one should hold."""
+
+import json
+import logging
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import polars as pl
+
+from earthprobe import registry
+from earthprobe.archives.interface import NO_S2, SPLITS
+from earthprobe.sensors import BANDS, UNITS
+from earthprobe.storage.files import read_csv, write_csv, write_text
+from earthprobe.storage.parquet import read_metadata
+
+log = logging.getLogger(__name__)
+
+FEW = 1000
+"""Patches below which band statistics say little: a few scenes decide them."""
+
+NEAR = 1.0
+"""dB between our statistics and the published ones that a choice of scenes explains."""
+NEAR_SHARE = 0.25
+"""The same of reflectance, as a share of the published deviation."""
+OFFSET = (800, 1200)
+"""What brightens every band is the offset of 1,000 that Copernicus has added since processing baseline 04.00."""
+
+AS_PUBLISHED, WITHIN, FEWER, OFF, NOT_JUDGED = "as published", "within", "fewer", "off", "not judged"
+
+
+class Finding(NamedTuple):
+    """A line of the page."""
+
+    what: str
+    found: str
+    expected: str
+    verdict: str
+    advice: str
+
+
+def run(
+    *,
+    kind: str,
+    snow_and_clouds: bool = False,
+    patches: Path,
+    index: Path,
+    statistics: Sequence[Path],
+    rejected: Path,
+    csv: Path,
+    html: Path,
+) -> None:
+    """Compares an archive with the published one.
+
+    Args:
+        kind: the archive's.
+        snow_and_clouds: whether reBEN's patches with snow, clouds or shadow belong to it.
+        patches: ``patches.parquet``.
+        index: ``index.parquet``.
+        statistics: ``band_statistics`` of each sensor.
+        rejected: ``rejected.csv``.
+        csv: with the columns of :class:`Finding`.
+        html: the same to read.
+    """
+    own = registry.kind("archives", kind).facts
+    published = registry.kind("archives", own.get("read_as", kind)).facts["published"]
+    simulated = own.get("simulated", False)
+    # A simulated archive has its pixels alone in common with the published one.
+    known = {} if simulated else published | (published["snow_and_clouds"] if snow_and_clouds else {})
+    table = pl.read_parquet(patches, columns=["split"])
+    expected = known.get("patches")
+    findings = list(_patches(Counter(table["split"]), expected))
+    findings += _mismatches(read_metadata(patches)["mismatches"], known.get("in_no_split"))
+    sensors = [json.loads(path.read_text(encoding="utf-8")) for path in statistics]
+    findings += _rejected(read_csv(rejected), {figures["sensor"] for figures in sensors})
+    for figures in sensors:
+        expected_here = {
+            b: figure for b, figure in published["statistics"].items() if BANDS[b].sensor == figures["sensor"]
+        }
+        findings += _odd(figures["sensor"], figures["odd"])
+        judge = backscatter_findings if figures["sensor"] == "s1" else reflectance_findings
+        # Of few patches that can be read, a whole list of names says nothing.
+        findings += judge(figures["all"], expected_here, figures["patches"] - figures["rejected"])
+    labels = pl.read_parquet(index)
+    whole = expected is not None and sum(expected.values()) == labels.height
+    # Of patches with snow and clouds no counts are published apart.
+    counts = {} if snow_and_clouds else known.get("label_counts", {})
+    findings += _labels(labels, index, counts, whole)
+    write_csv(csv, Finding._fields, findings)
+    title = f"What the archive {read_metadata(patches)['archive']} holds"
+    summary = verdict(findings, simulated)
+    log.log(logging.WARNING if summary.startswith("Off") else logging.INFO, "%s", summary)
+    write_text(html, _page(title, summary, findings))
+
+
+def verdict(findings: list[Finding], simulated: bool) -> str:
+    """The whole in a sentence."""
+    off = [finding for finding in findings if finding.verdict == OFF]
+    if off:
+        first = off[0]
+        more = f" {len(off) - 1} more lines below are off." if len(off) > 1 else ""
+        return f"Off: {first.what}: {first.found}, expected {first.expected}. {first.advice}{more}"
+    if simulated:
+        return "A simulated archive: its pixels are like those of BigEarthNet v1, and nothing else can be compared."
+    if any(finding.verdict == FEWER for finding in findings):
+        return "A part of the published archive; nothing that can be compared is off."
+    return "As published."
+
+
+def _patches(found: Mapping[str, int], expected: Mapping[str, int] | None) -> Iterator[Finding]:
+    for split in SPLITS:
+        what = f"patches of {split}"
+        if expected is None:
+            yield Finding(what, f"{found[split]:,}", "", NOT_JUDGED, "")
+            continue
+        difference = found[split] - expected[split]
+        word = AS_PUBLISHED if not difference else FEWER if difference < 0 else OFF
+        advice = {
+            AS_PUBLISHED: "",
+            FEWER: f"{-difference:,} are missing: split_mismatches.csv names those that the lists have.",
+            OFF: f"{difference:,} too many: are the lists the published ones?",
+        }[word]
+        yield Finding(what, f"{found[split]:,}", f"{expected[split]:,}", word, advice)
+
+
+def _mismatches(found: Mapping[str, int], in_no_split: int | None) -> Iterator[Finding]:
+    for problem, advice in (
+        ("not on disk", "The lists name them and the archive lacks them: fetch it again, if it should be whole."),
+        ("in two splits: left out", "They would leak from train to test: are the lists the published ones?"),
+        ("twice in the split: kept once", "Are the lists the published ones?"),
+        ("found twice", "split_mismatches.csv says where: remove the one that does not belong there."),
+    ):
+        count = found.get(problem, 0)
+        bad = FEWER if problem == "not on disk" else OFF
+        yield Finding(f"patches {problem}", f"{count:,}", "0", bad if count else AS_PUBLISHED, advice if count else "")
+    count = found.get("in no split", 0)
+    if in_no_split is None:
+        yield Finding("patches in no split", f"{count:,}", "", NOT_JUDGED, "")
+    else:
+        word = OFF if count > in_no_split else AS_PUBLISHED if count == in_no_split else FEWER
+        advice = "The archive holds patches that no list knows: do they belong together?" if word == OFF else ""
+        yield Finding("patches in no split", f"{count:,}", f"{in_no_split:,}", word, advice)
+
+
+def _rejected(rows: list[dict[str, str]], sensors: set[str]) -> Iterator[Finding]:
+    absent = {row["patch_id"] for row in rows if row["reason"] == NO_S2}
+    damaged = [row for row in rows if row["reason"] != NO_S2]
+    for steps, what in ((["index"], "labels"), (["shard s1", "shard s2"], "pixels")):
+        count = len({row["patch_id"] for row in damaged if row["step"] in steps})
+        advice = "rejected.csv names them and says why." if count else ""
+        yield Finding(f"patches without readable {what}", f"{count:,}", "0", OFF if count else AS_PUBLISHED, advice)
+    if "s2" in sensors:
+        advice = "rejected.csv names them: fetch Sentinel-2 again, if it should be whole." if absent else ""
+        word = FEWER if absent else AS_PUBLISHED
+        yield Finding("patches without Sentinel-2", f"{len(absent):,}", "0", word, advice)
+
+
+def _odd(sensor: str, odd: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+    """Values that no sensor gives, be the archive ever so small."""
+    name = {"s1": "Sentinel-1", "s2": "Sentinel-2"}[sensor]
+    advice = f"The first is {odd[0][0]}: it {odd[0][1]}. Are these {UNITS[sensor]}?" if odd else ""
+    yield Finding(f"patches with odd values of {name}", f"{len(odd):,}", "0", OFF if odd else AS_PUBLISHED, advice)
+
+
+def backscatter_findings(
+    found: Mapping[str, Mapping[str, float]], expected: Mapping[str, tuple[float, float]], patches: int
+) -> Iterator[Finding]:
+    """What the pixels of each Sentinel-1 band say of themselves.
+
+    Args:
+        found: band -> its ``mean`` and ``std``.
+        expected: band -> its published mean and deviation, in dB.
+        patches: how many the figures stand for.
+    """
+    means = {band: found[band]["mean"] for band in expected}
+    swapped = means["VV"] < means["VH"]
+    for band, (mean, std) in expected.items():
+        here = found[band]
+        far = abs(here["mean"] - mean) > NEAR or abs(here["std"] - std) > NEAR
+        if swapped:
+            word, advice = OFF, "VV is darker than VH: the bands are swapped."
+        elif here["mean"] > 2:
+            word, advice = OFF, "These are amplitudes or digital numbers, not dB."
+        elif here["mean"] > 0:
+            word, advice = OFF, "This is linear power, not dB: take 10 * log10 of it."
+        elif far and patches < FEW:
+            word, advice = NOT_JUDGED, f"{patches:,} patches are too few to tell."
+        elif far:
+            word, advice = OFF, "Other scenes, another calibration, or filtered speckle."
+        else:
+            word, advice = AS_PUBLISHED, ""
+        shown = f"{here['mean']:.2f} ± {here['std']:.2f} dB"
+        yield Finding(f"pixels of {band}", shown, f"{mean:.2f} ± {std:.2f} dB", word, advice)
+
+
+def reflectance_findings(
+    found: Mapping[str, Mapping[str, float]], expected: Mapping[str, tuple[float, float]], patches: int
+) -> Iterator[Finding]:
+    """What the pixels of each Sentinel-2 band say of themselves.
+
+    Args:
+        found: band -> its ``mean`` and ``std``.
+        expected: band -> its published mean and deviation, reflectance times 10,000.
+        patches: how many the figures stand for.
+    """
+    brighter = sorted(found[band]["mean"] - mean for band, (mean, _) in expected.items())
+    offset = OFFSET[0] < brighter[len(brighter) // 2] < OFFSET[1] and brighter[0] > NEAR_SHARE * OFFSET[0]
+    for band, (mean, std) in expected.items():
+        here = found[band]
+        far = max(abs(here["mean"] - mean), abs(here["std"] - std)) > NEAR_SHARE * std
+        if offset and patches >= FEW:
+            word, advice = OFF, "All bands are about 1,000 too bright: subtract the offset of baseline 04.00."
+        elif far and patches < FEW:
+            word, advice = NOT_JUDGED, f"{patches:,} patches are too few to tell."
+        elif far:
+            word, advice = OFF, "Other scenes, clouds, or another processing."
+        else:
+            word, advice = AS_PUBLISHED, ""
+        yield Finding(
+            f"pixels of {band}", f"{here['mean']:.0f} ± {here['std']:.0f}", f"{mean:.0f} ± {std:.0f}", word, advice
+        )
+
+
+def _labels(
+    table: pl.DataFrame, index: Path, expected: Mapping[str, Mapping[str, Mapping[str, int]]], whole: bool
+) -> Iterator[Finding]:
+    classes = read_metadata(index)["classes"]
+    for label_set, of_split in expected.items():
+        for split, counts in of_split.items():
+            # Of v1 only the counts of all published patches are known, those in no split among them.
+            bound = split == "all"
+            here = table if bound else table.filter(pl.col("split") == split)
+            present = Counter(here[f"labels_{label_set}"].explode().to_list())
+            for name, most in counts.items():
+                count = present[classes[label_set].index(name)]
+                bad = count > most or (whole and not bound and count < most)
+                word = OFF if bad else AS_PUBLISHED if count == most else WITHIN if bound else FEWER
+                yield Finding(
+                    f"{name}, {'all splits' if bound else split}",
+                    f"{count:,}",
+                    f"at most {most:,}" if bound else f"{most:,}",
+                    word,
+                    "The labels are not the published ones." if word == OFF else "",
+                )
+
+
+STYLE = """
+body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
+th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
+td:nth-child(2), td:nth-child(3) { text-align: right; }
+td:nth-child(2), td:nth-child(3), td:nth-child(4) { white-space: nowrap; }
+.off { background: #fbe3e0; } .fewer, .not { color: #666; }
+"""
+
+
+def _page(title: str, summary: str, findings: list[Finding]) -> str:
+    def row(tag: str, cells: tuple[Any, ...]) -> str:
+        return "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    body = [f"<tr class={finding.verdict.split()[0]}>{row('td', finding)}</tr>" for finding in findings]
+    lines = [f"<h1>{escape(title)}</h1>", f"<p><strong>{escape(summary)}</strong></p>", "<table>"]
+    lines += [f"<tr>{row('th', Finding._fields)}</tr>", *body, "</table>"]
+    return f"<!doctype html><html>{head}<body>" + "\n".join(lines) + "</body></html>\n"

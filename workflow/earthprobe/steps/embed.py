@@ -1,0 +1,179 @@
+"""Embed the patches of one shard by a frozen model."""
+
+import json
+import logging
+import os
+from collections.abc import Sequence
+from contextlib import closing
+from importlib.metadata import version
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.parquet as pq
+import torch
+from torch import nn
+
+from earthprobe import registry
+from earthprobe.config import entry_of
+from earthprobe.errors import UserError
+from earthprobe.models.forward import BATCH, NO_ROOM, Forward, read_ahead
+from earthprobe.models.interface import Inputs, Model, Prepare
+from earthprobe.models.weights import origin_of
+from earthprobe.progress import Progress
+from earthprobe.sensors import BANDS, SIZE, UNITS
+from earthprobe.storage.files import replacing
+from earthprobe.storage.parquet import check_ids, parquet, read_metadata, with_metadata
+from earthprobe.storage.pixels import read_shards
+
+log = logging.getLogger(__name__)
+
+OF_EVERY_MODEL = {"kind", "bands", "weights", "normalization", "image_size", "precision"}
+"""Options that are this step's own business, and no keywords of a kind."""
+
+ROW_GROUP = 128  # patches; 0.4 MB of 768 floats, of which a merge holds one or more a shard
+
+
+def run(
+    *,
+    model: str,
+    shard: Sequence[Path],
+    statistics: Sequence[Path],
+    weights: Path | None = None,
+    device: Literal["auto", "cpu", "cuda"] = "auto",
+    threads: int = 1,
+    output: Path,
+) -> None:
+    """Writes the embeddings of a shard's patches, in the shard's order.
+
+    Args:
+        model: JSON of the feature set: ``kind``, ``bands`` and the options of its kind.
+        shard: the shard's pixels, a file a sensor; a patch that one of them lacks is left out.
+        statistics: of the same sensors, each band's mean and deviation over the train split, which the z-score uses.
+        weights: what the step ``embed-weights`` wrote, where the model has weights.
+        device: where to run; auto is cuda where there is a GPU.
+        threads: CPU threads.
+        output: columns ``patch_id`` and ``embedding``, fixed-size list<float32>[dimensions].
+
+    Raises:
+        UserError: an embedding is not finite, the shard lacks a band, or there is no GPU where one was asked for.
+    """
+    torch.set_num_threads(threads)
+    entry = entry_of("models", model, "--model")
+    where = choose_device(device)
+    dtype = choose_precision(entry.get("precision", "float32"), where)
+    torch.backends.cudnn.allow_tf32 = False  # a GPU's TF32 would be float32 in name only
+    torch.backends.cuda.matmul.allow_tf32 = False
+    bands = entry["bands"]
+    _check_bands(shard, bands)
+    train: dict[str, dict[str, float]] = {}
+    for path in statistics:
+        train |= json.loads(path.read_text(encoding="utf-8"))["train"]
+    mean, std = ([train[band][figure] for band in bands] for figure in ("mean", "std"))
+    inputs = Inputs(bands, mean, std, entry.get("image_size"))
+    normalization = entry.get("normalization")
+    options = {key: value for key, value in entry.items() if key not in OF_EVERY_MODEL}
+    try:
+        frozen: Model = registry.load("models", entry["kind"]).build(weights, inputs, **options).place(where, dtype)
+        encoder = nn.Sequential(Prepare(inputs, normalization).to(where), frozen).eval().requires_grad_(False)
+    except torch.OutOfMemoryError as error:
+        raise UserError(NO_ROOM) from error
+    origin = (
+        origin_of(weights) if weights else {"model": options.get("model", ""), "weights": "", "file": "", "sha256": ""}
+    )
+    facts = registry.kind("models", entry["kind"]).facts
+    source = read_metadata(shard[0])
+    units = {band: UNITS[BANDS[band].sensor] for band in bands}
+    schema = with_metadata(
+        embedding_schema(frozen.dimensions),
+        {
+            "archive": source["archive"],
+            "simulated": source["simulated"],
+            "licence": source.get("licence"),  # shards of an earlier version do not say
+            "weights_licence": facts.get("weights_licence") if origin["weights"] in facts.get("weights", ()) else None,
+            "kind": entry["kind"],
+            **origin,
+            "bands": bands,
+            "units": units,
+            **frozen.settings,
+            "normalization": {"kind": "zscore", "mean": mean, "std": std} if normalization else {"kind": "none"},
+            "image_size": inputs.image_size or SIZE,
+            "pooling": frozen.pooling,
+            "precision": str(dtype).removeprefix("torch."),
+            "device": where,
+            "torch_version": torch.__version__,
+            "torchgeo_version": version("torchgeo"),
+        },
+    )
+    log.info("%s on %s in %s, %d threads", origin["model"] or entry["kind"], where, dtype, threads)
+    ids: list[str] = []
+    waiting: list[npt.NDArray[np.float32]] = []
+    with parquet(shard[0]) as file:
+        progress = Progress(log, file.metadata.num_rows)
+    with (
+        closing(read_ahead(read_shards(shard, bands, BATCH[where]), pin=where == "cuda")) as batches,
+        replacing(output) as part,
+    ):
+        with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
+            for batch_ids, vectors in Forward(encoder, where).over(batches):
+                if not np.isfinite(vectors).all():
+                    bad = batch_ids[int(np.flatnonzero(~np.isfinite(vectors).all(axis=1))[0])]
+                    raise UserError(f"{shard[0]}: the embedding of {bad} is not finite: check the weights")
+                ids += batch_ids
+                waiting.append(vectors)
+                if sum(map(len, waiting)) >= ROW_GROUP:
+                    _write(writer, ids, waiting)
+                progress.add(len(batch_ids))
+            _write(writer, ids, waiting)
+        check_ids(part, ids)
+
+
+def embedding_schema(dimensions: int) -> pa.Schema:
+    """The columns of a feature set. That no value can be null makes it faster to read."""
+    vector = pa.list_(pa.field("element", pa.float32(), nullable=False), dimensions)
+    return pa.schema([("patch_id", pa.string()), pa.field("embedding", vector, nullable=False)])
+
+
+def _check_bands(shard: Sequence[Path], bands: Sequence[str]) -> None:
+    held = [band for path in shard for band in read_metadata(path)["bands"]]
+    absent = [band for band in bands if band not in held]
+    if absent:
+        raise UserError(f"{shard[0]} has no band {absent[0]}: it holds {', '.join(held)}")
+
+
+def _write(writer: pq.ParquetWriter, ids: list[str], waiting: list[npt.NDArray[np.float32]]) -> None:
+    """Writes the vectors that wait, which belong to the last of the ids, and lets go of them."""
+    if not waiting:
+        return
+    vectors = np.concatenate(waiting)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(vectors.ravel()), type=writer.schema.field("embedding").type)
+    writer.write_table(pa.table([pa.array(ids[-len(vectors) :]), column], schema=writer.schema))
+    waiting.clear()
+
+
+def choose_device(device: str) -> str:
+    """The device to run on: ``auto`` is CUDA if there is one, else the CPU."""
+    if device == "auto":
+        if torch.cuda.is_available():
+            return "cuda"
+        if os.environ.get("CUDA_VISIBLE_DEVICES"):
+            log.warning("this job was given a GPU that torch does not see: does its driver fit? The CPU embeds instead")
+        return "cpu"
+    if device == "cuda" and not torch.cuda.is_available():
+        raise UserError("--device cuda: torch sees no GPU here: use --device auto or cpu")
+    return device
+
+
+def choose_precision(precision: str, device: str) -> torch.dtype:
+    """The arithmetic to run in: ``auto`` is bfloat16 where ``device`` has units for it, else float32."""
+    if precision == "auto":
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bfloat16()
+        precision = "bfloat16" if fast else "float32"
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+
+
+def _cpu_has_bfloat16() -> bool:
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "arm_bf16"))

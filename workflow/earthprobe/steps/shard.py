@@ -1,0 +1,236 @@
+"""Gather the pixels of one shard's patches from single files into one Parquet file."""
+
+import logging
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from earthprobe.archives.interface import NO_S2
+from earthprobe.errors import UserError
+from earthprobe.progress import Progress
+from earthprobe.sensors import BANDS, LIMITS, SIZE, UNITS, bands_of
+from earthprobe.storage.files import replacing
+from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
+from earthprobe.storage.pixel_sums import PixelSums
+from earthprobe.storage.source import Source, open_source
+from earthprobe.storage.tiff import decode_band
+
+log = logging.getLogger(__name__)
+
+ROW_GROUP = 256  # patches; 29 MB of pixels of Sentinel-1, so that a reader holds little and seeks rarely
+READERS = 8  # threads: on a network disk opening a file is mostly waiting
+PATCHES_A_JOB = 16
+FEWEST_FOR_BAND_ORDER = 8
+"""A single patch of open water can have VV below VH; the mean over this many patches has not."""
+
+
+class Patch(NamedTuple):
+    """A patch of a shard.
+
+    Attributes:
+        patch_id: its id, which is the name of its Sentinel-1 patch.
+        split: its split.
+        folder: where the sensor's files of it lie, below the archive's folder.
+    """
+
+    patch_id: str
+    split: str
+    folder: str
+
+
+def schema_of(sensor: str) -> pa.Schema:
+    """The columns of a shard: each band as it is published, row by row.
+
+    That no pixel can be null spares Parquet a level for each: a fifth of the time of reading.
+    """
+
+    def column(name: str) -> pa.Field:
+        band = BANDS[name]
+        pixel = pa.field("element", pa.type_for_alias(band.dtype), nullable=False)
+        return pa.field(name, pa.list_(pixel, band.size * band.size), nullable=False)
+
+    return pa.schema([("patch_id", pa.string()), *map(column, bands_of(sensor))])
+
+
+def run(
+    *,
+    patches: Path,
+    sensor: Literal["s1", "s2"],
+    source: Sequence[Path],
+    shard: int,
+    licence: str | None = None,
+    output: Path,
+) -> None:
+    """Writes what a sensor saw of the patches of one shard, ordered by ``patch_id``.
+
+    Memory is that of a row group, and of a list of the patches' files where they are packed. A patch that cannot be
+    read is left out and named in the metadata (``rejected``); one with values that no sensor gives is kept, and named
+    there, too (``odd``). The metadata also holds, a band, the sums over all pixels and over those of the train split,
+    which :mod:`earthprobe.steps.shard_statistics` adds up over the shards.
+
+    Args:
+        patches: ``patches.parquet``.
+        sensor: ``s1`` or ``s2``.
+        source: the archive's folder of this sensor's patches, or the lists of the members of its tar files.
+        shard: the shard's number.
+        licence: of the pixels, for the metadata.
+        output: columns of :func:`schema_of`, values unchanged.
+
+    Raises:
+        UserError: VV is darker than VH over the shard: the bands are swapped.
+    """
+    archive = read_metadata(patches)
+    members = _members(patches, sensor, shard)
+    bands, schema = bands_of(sensor), schema_of(sensor)
+    files = open_source(source, {member.folder for member in members}, {f"{band}.tif" for band in bands})
+    rejected: list[tuple[str, str, str]] = []
+    odd: list[tuple[str, str]] = []
+    sums = {part: {band: PixelSums() for band in bands} for part in ("all", "train")}
+    progress = Progress(log, len(members))
+    with replacing(output) as part:
+        with (
+            ThreadPoolExecutor(READERS) as pool,
+            pq.ParquetWriter(
+                part,
+                schema,
+                # Splitting a number's bytes makes speckle compressible. LZ4 keeps 0.78 of the raw size and zstd 0.75
+                # (of Sentinel-2 0.75 and 0.67), but takes a quarter longer to read and to write (docs/performance.md).
+                compression="lz4",
+                use_dictionary=False,
+                use_byte_stream_split=[f"{band}.list.element" for band in bands],
+                write_statistics=["patch_id"],
+            ) as writer,
+        ):
+            groups = [members[start : start + ROW_GROUP] for start in range(0, len(members), ROW_GROUP)]
+            blocks = [_Block(files, sensor, min(ROW_GROUP, len(members))) for _ in range(2)]
+            for number, group in enumerate(groups):
+                if number == 0:
+                    blocks[0].begin(pool, group)
+                if number + 1 < len(groups):  # the next group is read while this one is written
+                    blocks[(number + 1) % 2].begin(pool, groups[number + 1])
+                block = blocks[number % 2]
+                for (patch_id, split, _), result in zip(group, block.results(), strict=True):
+                    if isinstance(result, str):
+                        log.warning("rejected %s: %s", patch_id, result)
+                        rejected.append((patch_id, split, result))
+                        continue
+                    if strange := oddity(sensor, result):
+                        log.warning("%s %s", patch_id, strange)
+                        odd.append((patch_id, strange))
+                    for band, here in zip(bands, result, strict=True):
+                        for name in ("all", "train") if split == "train" else ("all",):
+                            sums[name][band] += here
+                writer.write_table(block.table())
+                progress.add(len(group))
+            if sensor == "s1":
+                _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["all"])
+            metadata = {
+                "archive": archive["archive"],
+                "simulated": archive["simulated"],
+                "licence": licence,
+                "bands": bands,
+                "shape": {band: [BANDS[band].size] * 2 for band in bands},
+                "unit": UNITS[sensor],
+                "sums": {name: {b: asdict(s) for b, s in bands.items()} for name, bands in sums.items()},
+                "rejected": rejected,
+                "odd": odd,
+            }
+            writer.add_key_value_metadata(with_metadata(schema, metadata).metadata)
+        left_out = {patch_id for patch_id, _, _ in rejected}
+        check_ids(part, [member.patch_id for member in members if member.patch_id not in left_out])
+
+
+def _members(patches: Path, sensor: str, shard: int) -> list[Patch]:
+    table = pl.scan_parquet(patches).filter(pl.col("shard") == shard).sort("patch_id")
+    return [Patch(*row) for row in table.select("patch_id", "split", f"folder_{sensor}").collect().rows()]
+
+
+class _Block:
+    """A row group's pixels, read by several threads into memory that the next but one row group uses again."""
+
+    def __init__(self, source: Source, sensor: str, size: int) -> None:
+        self._source = source
+        self._sensor = sensor
+        self._schema = schema_of(sensor)
+        self._planes: dict[str, npt.NDArray[Any]] = {
+            name: np.empty((size, BANDS[name].size ** 2), dtype=BANDS[name].dtype) for name in bands_of(sensor)
+        }
+        self._group: Sequence[Patch] = ()
+        self._jobs: list[Future[list[list[PixelSums] | str]]] = []
+        self._results: list[list[PixelSums] | str] = []
+
+    def begin(self, pool: ThreadPoolExecutor, group: Sequence[Patch]) -> None:
+        """Starts to read patches; each job reads several, since a job costs as much as a patch."""
+        self._group = group
+        self._jobs = [pool.submit(self._read, start) for start in range(0, len(group), PATCHES_A_JOB)]
+
+    def results(self) -> list[list[PixelSums] | str]:
+        """Waits for the patches: the sums of each band, or the reason why the patch cannot be read."""
+        self._results = [result for job in self._jobs for result in job.result()]
+        return self._results
+
+    def table(self) -> pa.Table:
+        """The patches that could be read."""
+        rows = [row for row, result in enumerate(self._results) if not isinstance(result, str)]
+        columns = []
+        for name, planes in self._planes.items():
+            kept = planes[: len(rows)] if len(rows) == len(self._group) else planes[rows]
+            columns.append(
+                pa.FixedSizeListArray.from_arrays(pa.array(kept.ravel()), type=self._schema.field(name).type)
+            )
+        ids = pa.array([self._group[row].patch_id for row in rows], pa.string())
+        return pa.table([ids, *columns], schema=self._schema)
+
+    def _read(self, start: int) -> list[list[PixelSums] | str]:
+        results: list[list[PixelSums] | str] = []
+        for row, member in enumerate(self._group[start : start + PATCHES_A_JOB], start):
+            name = member.folder.rpartition("/")[2]
+            try:
+                for band, planes in self._planes.items():
+                    content = self._source.read(member.folder, f"{band}.tif")
+                    _, size, dtype, _ = BANDS[band]
+                    planes[row] = decode_band(content, f"{name}_{band}.tif", size, dtype).ravel()
+            except ValueError as error:
+                absent = self._sensor == "s2" and not self._source.has(member.folder)
+                results.append(NO_S2 if absent else str(error))
+            else:
+                results.append([PixelSums.of(planes[row]) for planes in self._planes.values()])
+        return results
+
+
+def oddity(sensor: str, sums: Sequence[PixelSums]) -> str:
+    """What is strange about a patch's pixels, though they can be read; nothing where they are as any others.
+
+    Args:
+        sensor: ``s1`` or ``s2``.
+        sums: of each band.
+    """
+    low, high = LIMITS[sensor]
+    for band, here in zip(bands_of(sensor), sums, strict=True):
+        if here.largest > high or here.smallest < low:
+            return f"has {band} from {here.smallest:g} to {here.largest:g}, which no sensor gives"
+        if sensor == "s2" and here.largest == 0:
+            return f"has a {band} of zeros alone"
+    return ""
+
+
+def _check_band_order(where: str, sums: dict[str, PixelSums]) -> None:
+    """Stops if VV is darker than VH: backscatter of land and water is the other way round.
+
+    Raises:
+        UserError: the bands are swapped.
+    """
+    vv, vh = sums["VV"], sums["VH"]
+    if vv.count >= FEWEST_FOR_BAND_ORDER * SIZE * SIZE and vv.mean < vh.mean:
+        raise UserError(
+            f"{where}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), so the two bands are"
+            " swapped: check how the archive was made"
+        )

@@ -1,0 +1,103 @@
+"""Add up what all shards hold: each band's mean and deviation, and the unreadable patches."""
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from earthprobe.archives.interface import NO_S2
+from earthprobe.errors import UserError
+from earthprobe.sensors import BANDS
+from earthprobe.storage.files import write_csv, write_json
+from earthprobe.storage.parquet import parquet, read_metadata
+from earthprobe.storage.pixel_sums import PixelSums
+
+log = logging.getLogger(__name__)
+
+FLAT = 1e-3  # dB or ten thousandths: a deviation below this is rounding, not backscatter or reflectance
+
+
+def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: Path, rejected: Path) -> None:
+    """Adds up the shards' sums and gathers the patches that they rejected.
+
+    Args:
+        patches: ``patches.parquet``.
+        shards: all shards of a sensor.
+        max_rejected: the largest share of unreadable patches to go on with; those that the archive has not of
+            Sentinel-2 are not among them.
+        output: JSON: the sensor; each band's mean and std over the train split and over all, in dB or reflectance
+            times 10,000, at the resolution as published; the number of patches, and of those that were rejected; the
+            patches with values that no sensor gives.
+        rejected: CSV: the patches of which no pixels can be read, with split and reason.
+
+    Raises:
+        UserError: too many patches are rejected, the train split's pixels do not vary, or bands are swapped.
+    """
+    source = read_metadata(patches)
+    with parquet(patches) as file:
+        count = file.metadata.num_rows
+    left_out: list[tuple[str, str, str]] = []
+    mended: list[str] = []
+    darker: list[str] = []
+    sums: dict[str, dict[str, PixelSums]] = {}
+    odd: list[tuple[str, str]] = []
+    for path in shards:
+        metadata = read_metadata(path)
+        for entry in metadata["rejected"]:
+            log.warning("rejected %s (%s): %s", *entry)
+            left_out.append(tuple(entry))
+        odd += [tuple(entry) for entry in metadata["odd"]]
+        if any(reason != NO_S2 for _, _, reason in metadata["rejected"]):
+            mended.append(str(path))
+        here = {name: {b: PixelSums(**s) for b, s in bands.items()} for name, bands in metadata["sums"].items()}
+        if _swapped(here["all"]):
+            darker.append(str(path))
+        for name, bands in here.items():
+            for band, values in bands.items():
+                total = sums.setdefault(name, {})
+                total[band] = total.get(band, PixelSums()) + values
+
+    damaged = [entry for entry in left_out if entry[2] != NO_S2]
+    if len(damaged) > max_rejected * count:
+        raise UserError(
+            f"{len(damaged)} of {count} patches ({len(damaged) / count:.1%}) are rejected, more than"
+            f" archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first is {damaged[0][0]}:"
+            f" {damaged[0][2]}; after mending them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
+            " and run again"
+        )
+    if count and len(left_out) - len(damaged) == count:
+        folder = pl.scan_parquet(patches).select("folder_s2").head(1).collect().item()
+        raise UserError(
+            f"{source['archive']}: no patch has its Sentinel-2 patch in the archive: the first is sought in the folder"
+            f" {folder}: is it the archive that belongs to these lists?"
+        )
+    if _swapped(sums["all"]):
+        vv, vh = sums["all"]["VV"], sums["all"]["VH"]
+        raise UserError(
+            f"{source['archive']}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), in {darker[0]}"
+            " among others, so the two bands are swapped: check how the archive was made"
+        )
+    flat = [band for band, total in sums["train"].items() if not total.std > FLAT]
+    if flat:
+        raise UserError(f"{source['archive']}: the train split's pixels of {flat[0]} do not vary: check the files")
+    write_csv(rejected, ("patch_id", "split", "reason"), sorted(left_out))
+    write_json(
+        output,
+        {
+            "archive": source["archive"],
+            "simulated": source["simulated"],
+            "sensor": BANDS[next(iter(sums["all"]))].sensor,
+            "patches": count,
+            **{
+                name: {band: {"mean": total.mean, "std": total.std} for band, total in bands.items()}
+                for name, bands in sums.items()
+            },
+            "rejected": len(left_out),
+            "odd": sorted(odd),
+        },
+    )
+
+
+def _swapped(sums: Mapping[str, PixelSums]) -> bool:
+    return "VV" in sums and sums["VV"].mean < sums["VH"].mean

@@ -1,0 +1,36 @@
+"""Print the tables of a run, and where its files lie."""
+
+from pathlib import Path
+
+import yaml
+
+from earthprobe.errors import UserError
+
+PLACES = {
+    "tables/": "the tables above as CSV and Markdown",
+    "figures/": "the figures as PNG and PDF, each with its numbers in a CSV of the same name",
+    "probes/": "scores, metrics and model of each probe: <features>/<labels>/<probe>/",
+    "features/": "embeddings: one Parquet file a feature set",
+    "index.parquet": "patches, splits and labels",
+    "rejected.csv": "patches that could not be read",
+    "split_mismatches.csv": "patches whose split files and folders disagree",
+    "config.yaml": "the configuration with every default",
+}
+
+
+def run(results: Path) -> None:
+    """Prints the Markdown tables of a run, and a line for each place with files of it.
+
+    Args:
+        results: the run's folder, ``results/<archive>``.
+
+    Raises:
+        UserError: there is no table.
+    """
+    try:
+        label_sets = yaml.safe_load((results / "config.yaml").read_text(encoding="utf-8"))["label_sets"]
+        tables = [(results / f"tables/classification_{n}.md").read_text(encoding="utf-8") for n in label_sets]
+    except FileNotFoundError as error:
+        raise UserError(f"{error.filename} is missing: run snakemake first") from error
+    places = [f"  {results / name!s:<42} {text}" for name, text in PLACES.items() if (results / name).exists()]
+    print("\n".join([*tables, "Where everything lies:", *places]))

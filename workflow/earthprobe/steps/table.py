@@ -1,0 +1,156 @@
+"""Gather the metrics of all feature sets and probes into the table of a label set, published ones below."""
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.metrics import METRICS, Metric
+from earthprobe.storage.files import read_csv, write_csv, write_text
+
+COLUMNS = (
+    "features",
+    "probe",
+    *(metric.name for metric in METRICS),
+    "source",
+    "data",
+    "weights",
+    "classes_without_positive",
+)
+
+
+def run(
+    *,
+    metrics: Sequence[Path],
+    features: Sequence[str],
+    probes: Sequence[str],
+    published: Path,
+    label_set: str,
+    csv: Path,
+    md: Path,
+    html: Path,
+) -> None:
+    """Writes the table of a label set as CSV (fractions), Markdown and HTML (percent, as in the study).
+
+    Args:
+        metrics: a ``metrics.json`` a row, in their order.
+        features: the feature set of each.
+        probes: the probe of each.
+        published: CSV of published results, columns ``label_set``, ``reference``, ``data``, ``features``,
+            ``probe`` and the metrics; a metric that was not published is empty.
+        label_set: the label set's name.
+        csv: the table with all columns.
+        md: the table to read, with what one must know about it.
+        html: the same for the report.
+    """
+    results = [
+        (*names, json.loads(path.read_text(encoding="utf-8")))
+        for *names, path in zip(features, probes, metrics, strict=True)
+    ]
+    ours = [_own_row(*result) for result in results]
+    theirs = [
+        {**row, "source": f"published: {row['reference']}"}
+        for row in read_csv(published)
+        if row["label_set"] == label_set
+    ]
+    rows = [[row.get(column, "") for column in COLUMNS] for row in (*ours, *theirs)]
+    write_csv(csv, COLUMNS, rows)
+    title = f"Classification, {label_set} classes"
+    notes = [*_notes(label_set, ours, results[0][2]), *_origins(results)]
+    heading = ["features", "probe", *(metric.heading for metric in METRICS), "source"]
+    body = [
+        [
+            f"{row['features']}, {row[aside]}",
+            row["probe"],
+            *(_figure(metric, row[metric.name]) for metric in METRICS),
+            row["source"],
+        ]
+        for aside, group in (("weights", ours), ("data", theirs))
+        for row in group
+    ]
+    write_text(md, "\n\n".join([f"# {title}", *notes, _grid(heading, body)]) + "\n")
+    write_text(html, _page(title, notes, heading, body, len(ours)))
+
+
+def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, Any]:
+    source, test = result["features"], result["test"]
+    return {
+        "features": features,
+        "probe": probe,
+        **{metric.name: test[metric.name] for metric in METRICS},
+        "source": "this run",
+        "data": describe_data(source),
+        "weights": describe_weights(source),
+        "classes_without_positive": test["classes_without_positive"],
+    }
+
+
+def _notes(label_set: str, ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
+    source, test = result["features"], result["test"]
+    notes = []
+    if any(row["weights"].startswith("random") for row in ours):
+        notes.append("**Random weights: the model was never trained.**")
+    if source["simulated"]:
+        notes.append("**Simulated archive: these figures show that the workflow runs, nothing else.**")
+    return [
+        *notes,
+        f"Test split of {ours[0]['data']}: {test['patches']} patches; trained on {result['patches']['train']};"
+        f" a class is predicted where its score is above {result['threshold']:g}.",
+        f"{test['classes_without_positive']} of the {label_set} classes have no positive in the test split;"
+        " they score 0 and count in the macro averages.",
+    ]
+
+
+def _origins(results: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+    """A line a feature set: what made it, so that a table says how to get its figures again."""
+    sets = {features: result["features"] for features, _, result in results}
+    return [
+        f"{name}: {source['model'] or source['kind']}, bands {' '.join(source['bands'])}{_wavelengths(source)},"
+        f" {source['precision']} on {source['device']}; earthprobe {source['earthprobe_version']},"
+        f" torch {source['torch_version']}, torchgeo {source['torchgeo_version']}."
+        for name, source in sets.items()
+    ]
+
+
+def _wavelengths(source: Mapping[str, Any]) -> str:
+    return f", wavelengths {' '.join(map(str, source['wavelengths']))}" if "wavelengths" in source else ""
+
+
+def _figure(metric: Metric, value: object) -> str:
+    return "–" if value in ("", None) else metric.show(float(str(value)))
+
+
+def _grid(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    widths = [max(len(row[i]) for row in (heading, *body)) for i in range(len(heading))]
+    numeric = range(2, 2 + len(METRICS))
+
+    def line(cells: Sequence[str]) -> str:
+        padded = [
+            c.rjust(w) if i in numeric else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
+        ]
+        return f"| {' | '.join(padded)} |"
+
+    rule = "|".join("-" * (w + 1) + ":" if i in numeric else "-" * (w + 2) for i, w in enumerate(widths))
+    return "\n".join([line(heading), f"|{rule}|", *(line(row) for row in body)])
+
+
+STYLE = """
+body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
+th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
+td:nth-child(n+3):nth-child(-n+11) { text-align: right; } tr.published { color: #666; }
+"""
+
+
+def _page(title: str, notes: Sequence[str], heading: Sequence[str], body: Sequence[Sequence[str]], ours: int) -> str:
+    def row(tag: str, cells: Sequence[str]) -> str:
+        return "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
+
+    strong = re.compile(r"[*]{2}(.*?)[*]{2}")
+    lines = ["<p>" + strong.sub(r"<strong>\1</strong>", escape(note)) + "</p>" for note in notes]
+    lines += ["<table>", f"<tr>{row('th', heading)}</tr>"]
+    lines += [f"<tr{'' if i < ours else ' class=published'}>{row('td', cells)}</tr>" for i, cells in enumerate(body)]
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
+    return "\n".join([f"<!doctype html><html>{head}<body><h1>{escape(title)}</h1>", *lines, "</table></body></html>\n"])

@@ -1,0 +1,104 @@
+"""Reading the pixels of shards, of one sensor or of both, as a model or a picture needs them."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from earthprobe.sensors import BANDS, SIZE
+from earthprobe.storage.parquet import parquet
+
+
+def read_shards(
+    paths: Sequence[Path], bands: Sequence[str], batch_size: int
+) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    """Yields batches of the patches of a shard, ordered by ``patch_id``, without those that a sensor lacks.
+
+    Args:
+        paths: the shard's files, one a sensor.
+        bands: the bands to read, in this order.
+        batch_size: patches a batch; the last one may have fewer.
+
+    Yields:
+        The patches' ids and their pixels, shape (batch, bands, 120, 120): backscatter in dB, reflectance times
+        10,000. Bands of 20 and 60 m are resampled, bilinear.
+    """
+    with ExitStack() as stack:
+        files = [stack.enter_context(parquet(path)) for path in paths]
+        kept = _in_all(files) if len(files) > 1 else None
+        streams = [_batches(file, bands, batch_size, kept) for file in files]
+        for tables in zip(*streams, strict=True):
+            pixels = np.empty((len(tables[0]), len(bands), SIZE, SIZE), dtype=np.float32)
+            for number, band in enumerate(bands):
+                (table,) = (table for table in tables if band in table.column_names)
+                pixels[:, number] = resample(_planes(table[band], band))
+            yield tables[0]["patch_id"].to_pylist(), pixels
+
+
+def read_patches(path: Path, wanted: Collection[str]) -> dict[str, dict[str, npt.NDArray[Any]]]:
+    """Reads single patches of a shard: only the row groups that hold one of them.
+
+    Returns:
+        patch_id -> band -> pixels as they are stored, for those of ``wanted`` that the shard holds.
+    """
+    found: dict[str, dict[str, npt.NDArray[Any]]] = {}
+    with parquet(path) as file:
+        bands = [name for name in file.schema_arrow.names if name in BANDS]
+        for group in range(file.num_row_groups):
+            ids = file.read_row_group(group, columns=["patch_id"])["patch_id"].to_pylist()
+            rows = [row for row, patch_id in enumerate(ids) if patch_id in wanted]
+            if rows:
+                table = file.read_row_group(group, columns=bands).take(rows)
+                planes = {band: _planes(table[band], band) for band in bands}
+                found |= {ids[row]: {band: planes[band][i] for band in bands} for i, row in enumerate(rows)}
+    return found
+
+
+def resample(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """Brings a band to 120 x 120 pixels, bilinear, each pixel where its centre is, as GDAL does it.
+
+    Args:
+        planes: shape (batch, size, size).
+    """
+    if planes.shape[-1] == SIZE:
+        return planes
+    import torch  # takes seconds, which pictures need not wait for
+    import torch.nn.functional as F  # noqa: N812
+
+    images = torch.from_numpy(planes.astype(np.float32)).unsqueeze(1)
+    resampled: npt.NDArray[np.float32] = F.interpolate(images, size=(SIZE, SIZE), mode="bilinear").squeeze(1).numpy()
+    return resampled
+
+
+def _in_all(files: Sequence[pq.ParquetFile]) -> pa.Array:
+    """The ids that all files hold."""
+    first, *others = (file.read(columns=["patch_id"])["patch_id"].combine_chunks() for file in files)
+    for other in others:
+        first = first.filter(pc.is_in(first, other))
+    return first
+
+
+def _batches(file: pq.ParquetFile, bands: Sequence[str], batch_size: int, kept: pa.Array | None) -> Iterator[pa.Table]:
+    """A file's rows, of these ids if some are given, always ``batch_size`` of them but for the last."""
+    columns = ["patch_id", *(band for band in bands if band in file.schema_arrow.names)]
+    waiting: pa.Table | None = None
+    for batch in file.iter_batches(batch_size=batch_size, columns=columns):
+        rows = pa.table(batch) if kept is None else pa.table(batch.filter(pc.is_in(batch["patch_id"], kept)))
+        waiting = rows if waiting is None or not len(waiting) else pa.concat_tables([waiting, rows])
+        while len(waiting) >= batch_size:
+            yield waiting.slice(0, batch_size)
+            waiting = waiting.slice(batch_size)
+    if waiting is not None and len(waiting):
+        yield waiting
+
+
+def _planes(column: pa.ChunkedArray, band: str) -> npt.NDArray[Any]:
+    size = BANDS[band].size
+    values: npt.NDArray[Any] = column.combine_chunks().flatten().to_numpy()
+    return values.reshape(-1, size, size)
