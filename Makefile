@@ -72,8 +72,9 @@ lock: .venv/ready  ## resolves pyproject.toml anew into the lock and the conda e
 clean:
 	rm -rf results/simulated .snakemake
 
-docs: .venv/ready  ## config/README.md from the schema
+docs: .venv/ready  ## config/README.md from the schema, and the picture of the rules (needs graphviz)
 	$(BIN)/python config/write_readme.py
+	$(BIN)/snakemake tables figures check --rulegraph dot 2>/dev/null | dot -Tpng -Gdpi=80 -o docs/images/rulegraph.png
 
 report: .venv/ready  ## one HTML file of the demo's results
 	$(BIN)/snakemake --cores $(CORES)

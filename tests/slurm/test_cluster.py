@@ -94,7 +94,7 @@ def test_nothing_runs_again(output: str, slurm_clone: SlurmClone):
     [
         ({"gpu_partition: gpu": "gpu_partition: gpus"}, "SLURM has no partition 'gpus' (rule embed): it has cpu, gpu;"),
         ({"most_cores: 1": "most_cores: 16"}, "but a node of partition gpu has at most 4 cores, 16000 MB and 1 GPU;"),
-        ({'account: "research"': 'account: "mine"'}, "SLURM gives you no account 'mine': it gives research"),
+        ({'account: "research"': 'account: "mine"'}, "SLURM has no account 'mine' for you: it has research"),
         ({" minutes: 120": " minutes: 1500", "1440": "1500"}, "1500 minutes, but partition gpu allows 1440;"),
     ],
 )

@@ -13,7 +13,6 @@ from tests.slurm.conftest import ON_GPUS, SlurmClone
 from tests.workflow.test_faults import CONFIG as LOCAL
 from tests.workflow.test_faults import EMBEDDING
 
-
 CONFIG = LOCAL | {"features": ON_GPUS["features"]}
 
 

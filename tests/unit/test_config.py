@@ -63,7 +63,7 @@ BAD = [
     ("archive.patchs", 3, "archive: unknown key `patchs`: did you mean `patches`"),
     ("archive.patches", "many", r"archive.patches: 'many' is not of type 'integer'"),
     ("archive.patches", 3, r"archive.patches: 3 is less than the minimum of 12"),
-    ("archive.name", "a/b", r"archive.name: 'a/b' is no name"),
+    ("archive.name", "a/b", r"archive.name: 'a/b' is not a valid name"),
     ("archive", None, "archive lacks `kind`"),
     ("labels", 19, "top level: unknown key `labels`: did you mean `label_sets`"),
     ("label_sets", [20], r"label_sets: 20 is unknown: an archive of kind simulated has 19, 43"),
@@ -73,8 +73,12 @@ BAD = [
     ("features.dofa_base.bands", ["VV", "B4"], "features.dofa_base.bands: 'B4' is unknown: one of VV, VH, B01, B02"),
     ("features.dofa_base.kind", "dofaa", "features.dofa_base.kind: 'dofaa' is unknown: one of dofa, statistics"),
     ("features.dofa_base.kind", "x.py", "features.dofa_base.kind: x.py does not exist"),
-    ("features.dofa_base.bands", ["VV"], "wavelengths: give one a band, in their order: 2 given for VV$"),
-    ("features.dofa_base.wavelengths", [3.75], "wavelengths: give one a band, in their order: 1 given for VV, VH$"),
+    ("features.dofa_base.bands", ["VV"], "wavelengths: give one for each band, in their order: 2 given for VV$"),
+    (
+        "features.dofa_base.wavelengths",
+        [3.75],
+        "wavelengths: give one for each band, in their order: 1 given for VV, VH$",
+    ),
     ("features.dofa_base.weights", "DOFA_MEA", "'DOFA_MEA' is neither DOFA_MAE, nor random:<seed>, nor a file"),
     ("features.dofa_base.weights", "/nowhere/x.pth", "nor a file"),
     ("features.dofa_base.image_size", 256, "image_size: 256 is unknown: one of 224"),
@@ -90,9 +94,9 @@ BAD = [
     ("archive.kind", ["simulated"], r"archive.kind: \['simulated'\] is unknown"),
     ("archive.patches", 100.5, "archive.patches: 100.5 is not of type 'integer'"),
     ("archive.seed", 2**32, "archive.seed: 4294967296 is greater than the maximum"),
-    ("features.dofa_base.wavelengths", [3.75, float("inf")], "wavelengths: inf is no number to work with"),
+    ("features.dofa_base.wavelengths", [3.75, float("inf")], "wavelengths: inf is not a finite number"),
     ("features.dofa_base.weights", "random:12345678901234567890", "is neither"),
-    ("threshold", float("nan"), "threshold: nan is no number to work with"),
+    ("threshold", float("nan"), "threshold: nan is not a finite number"),
     ("threshold", 1.5, "threshold: 1.5 is greater than or equal to the maximum of 1"),
 ]
 
@@ -213,7 +217,7 @@ def test_sentinel_2_that_is_not_there_is_said_before_any_job(v1_sample: Path, tm
 
 
 def test_a_simulated_archive_has_no_reflectance():
-    with pytest.raises(UserError, match="features.both.bands: a simulated archive has Sentinel-1 only: take VV and VH"):
+    with pytest.raises(UserError, match="features.both.bands: a simulated archive has Sentinel-1 only: use VV and VH"):
         resolve(optical(DEMO["archive"]))
 
 
@@ -291,7 +295,7 @@ def test_an_entry_on_a_command_line_gets_its_defaults():
         "temperature": 0.07,
     }
     for text, message in (
-        ("{", "--probe: { is no JSON"),
+        ("{", "--probe: { is not valid JSON"),
         ("3", "--probe lacks `kind`: one of extra_trees, knn"),
         ('{"kind": "knn", "kk": 3}', "--probe: unknown key `kk`: did you mean `k`"),
         ('{"kind": "svm"}', "--probe.kind: 'svm' is unknown: one of extra_trees, knn"),
@@ -322,8 +326,8 @@ def test_a_users_own_file_is_a_kind(tmp_path: Path):
     ("text", "message"),
     [
         ("def biuld(): pass", r"my_model.py has no function `build`: docs/extending.md shows one"),
-        ("def build(:", r"my_model.py is no Python file: invalid syntax"),
-        ("def build(weights, inputs, *, x=open('y')): pass", r"my_model.py: the default of `x` is no plain value"),
+        ("def build(:", r"my_model.py is not a valid Python file: invalid syntax"),
+        ("def build(weights, inputs, *, x=open('y')): pass", r"my_model.py: the default of `x` is not a plain value"),
     ],
 )
 def test_a_users_own_file_that_does_not_fit_is_named(tmp_path: Path, text: str, message: str):
@@ -342,13 +346,13 @@ def test_a_yaml_file_beside_it_says_more(tmp_path: Path):
         "options: {bands: {$ref: '#/$defs/bands'}, radius: {type: integer, default: 2}}\n"
     )
     config = DEMO | {"features": {"own": {"kind": str(path), "bands": ["VV"]}}}
-    message = rf"features.own.bands: VV is in dB, but the model {path} wants amplitude: take other bands"
+    message = rf"features.own.bands: VV is in dB, but the model {path} needs amplitude: take other bands"
     with pytest.raises(UserError, match=message):
         resolve(config)
     config["features"]["own"]["radius"] = "wide"
     with pytest.raises(UserError, match="features.own.radius: 'wide' is not of type 'integer'"):
         resolve(config)
     path.with_suffix(".yaml").write_text("{")
-    with pytest.raises(UserError, match=r"my_model.yaml is no YAML file: ") as caught:
+    with pytest.raises(UserError, match=r"my_model.yaml is not a valid YAML file: ") as caught:
         resolve(config)
     assert "\n" not in str(caught.value)

@@ -89,13 +89,13 @@ def test_what_the_site_has_passes(site, job: Request):
             " and 250000 MB",
         ),
         (EMBED._replace(minutes=241), "a job of rule embed asks for 241 minutes, but partition gpu allows 240"),
-        (TRAIN._replace(account="mine"), "SLURM gives you no account 'mine': it gives research, root"),
+        (TRAIN._replace(account="mine"), "SLURM has no account 'mine' for you: it has research, root"),
     ],
 )
 def test_what_the_site_lacks_is_said(site, job: Request, message: str):
     with pytest.raises(UserError) as caught:
         check_site([TRAIN, job])
-    assert str(caught.value) == f"{message}; mend it at the top of workflow/profiles/slurm/config.yaml"
+    assert str(caught.value) == f"{message}; change it at the top of workflow/profiles/slurm/config.yaml"
 
 
 def test_accounts_are_not_checked_where_the_site_keeps_none(site):

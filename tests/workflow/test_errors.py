@@ -52,7 +52,7 @@ def test_unreadable_patches_are_named_and_left_out(clone: Clone, broken: tuple[d
     assert "Traceback" not in output
     assert not (clone.results("broken") / "band_statistics/s1.json").exists()
 
-    assert "after mending them, delete results/broken/shards/s1/" in output
+    assert "after fixing them, delete results/broken/shards/s1/" in output
 
     config["archive"]["max_rejected"] = 0.1
     jobs = clone.planned("features", config=config)

@@ -82,7 +82,7 @@ def test_two_runs_at_once(run: Clone, finished: Undisturbed):
     assert "locked" in run.fail("tables", config=CONFIG)
     refused = run.resume("tables", config=CONFIG)
     assert refused.returncode == 1
-    assert f"snakemake (process {going.process.pid}) is at work in {run.folder}" in refused.stderr
+    assert f"snakemake (process {going.process.pid}) is running in {run.folder}" in refused.stderr
     assert "Traceback" not in refused.stderr
     os.kill(pid, signal.SIGCONT)
     assert going.end()[0] == 0
@@ -163,7 +163,10 @@ def test_a_read_only_disk(finished: Undisturbed):
     with own_disk(finished.results) as disk:
         remount(disk, "ro")
         output = finished.clone.fail("tables", config=CONFIG)
-        assert "earthprobe: results/faults cannot be written: is it yours, and its disk not read-only?" in output
+        assert (
+            "earthprobe: results/faults cannot be written: check its owner, and that its disk is not read-only"
+            in output
+        )
         assert "Traceback" not in output
         remount(disk, "rw")
         finished.clone.run("tables", config=CONFIG)

@@ -91,7 +91,7 @@ def _run(commands: App, words: list[str], log_file: Path | None, command: str) -
             log.error("%s", text)
         return 2 if isinstance(error, CycloptsError) else 1
     except Exception:
-        log.exception("earthprobe %s stopped at a defect of its own", step)
+        log.exception("earthprobe %s stopped because of a bug in earthprobe", step)
         raise
     if log_file:
         used = resource.getrusage(resource.RUSAGE_SELF)

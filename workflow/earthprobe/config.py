@@ -68,7 +68,7 @@ def _complete(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -
     schema = _branch(value, _dereference(schema, defs), defs, path)
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise UserError(f"config: {'.'.join(path)}: {value} is no number to work with")
+            raise UserError(f"config: {'.'.join(path)}: {value} is not a finite number")
         if value.is_integer() and "integer" in schema.get("type", ()):
             value = int(value)
     if isinstance(value, list):
@@ -137,7 +137,7 @@ def _explain(error: ValidationError) -> str:
         case "enum":
             return f"{error.instance!r} is unknown: one of {', '.join(map(str, rule))}"
         case "pattern":
-            return f"{error.instance!r} is no name: use lower-case letters, digits, _ and -"
+            return f"{error.instance!r} is not a valid name: use lower-case letters, digits, _ and -"
         case "minProperties":
             return "is empty: give at least one entry"
         case _:
@@ -174,7 +174,7 @@ def _check_archive(archive: Mapping[str, Any], features: Mapping[str, Mapping[st
     for sensor, names in sensors_of(features).items():
         if sensor not in facts["folders"]:
             raise UserError(
-                f"config: features.{names[0]}.bands: a {archive['kind']} archive has Sentinel-1 only: take VV and VH"
+                f"config: features.{names[0]}.bands: a {archive['kind']} archive has Sentinel-1 only: use VV and VH"
             )
     if facts.get("simulated"):
         return
@@ -190,7 +190,7 @@ def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:
         values = feature_set.get(option)
         if described.get("one_a_band") and values is not None and len(values) != len(bands):
             raise UserError(
-                f"config: features.{name}.{option}: give one a band, in their order: {len(values)} given for"
+                f"config: features.{name}.{option}: give one for each band, in their order: {len(values)} given for"
                 f" {', '.join(bands)}"
             )
     _check_unit(name, feature_set, facts.get("unit", "z-score"))
@@ -213,7 +213,7 @@ def _check_unit(name: str, feature_set: Mapping[str, Any], wanted: str) -> None:
         unit = UNITS[BANDS[band].sensor]
         if unit != wanted:
             raise UserError(
-                f"config: features.{name}.bands: {band} is in {unit}, but the model {feature_set['kind']} wants"
+                f"config: features.{name}.bands: {band} is in {unit}, but the model {feature_set['kind']} needs"
                 f" {wanted}: take other bands, or another model"
             )
 
@@ -227,7 +227,7 @@ def check_writable(folder: Path) -> None:
     while not folder.exists():
         folder = folder.parent
     if not os.access(folder, os.W_OK):
-        raise UserError(f"{folder} cannot be written: is it yours, and its disk not read-only?")
+        raise UserError(f"{folder} cannot be written: check its owner, and that its disk is not read-only")
 
 
 def entry_of(room: str, text: str, option: str) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def entry_of(room: str, text: str, option: str) -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise UserError(f"{option}: {text} is no JSON: {error}") from error
+        raise UserError(f"{option}: {text} is not valid JSON: {error}") from error
     place = {"models": "features", "probes": "probes"}[room]
     whole = schema()
     try:

@@ -121,9 +121,9 @@ def _read_yaml(path: Path) -> Mapping[str, Any]:
     try:
         facts: Mapping[str, Any] = yaml.load(path.read_text(encoding="utf-8"), loader) or {}  # noqa: S506 - a safe one
     except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no YAML file: {' '.join(str(error).split())}") from error
+        raise UserError(f"{path} is not a valid YAML file: {' '.join(str(error).split())}") from error
     if not isinstance(facts, Mapping):
-        raise UserError(f"{path} holds no mapping of `description`, `options` and so on")
+        raise UserError(f"{path} must be a mapping with `description`, `options` and so on")
     return facts
 
 
@@ -143,13 +143,13 @@ def _options(room: str, path: Path) -> dict[str, Any]:
     """The options of a module, by the keywords of its function and their defaults; nothing of it is run.
 
     Raises:
-        UserError: the file is no Python, lacks the function, or a default is no plain value.
+        UserError: the file is no Python, lacks the function, or a default is not a plain value.
     """
     name = ENTRY_POINTS[room]
     try:
         tree = ast.parse(path.read_text(encoding="utf-8"))
     except (SyntaxError, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is no Python file: {error}") from error
+        raise UserError(f"{path} is not a valid Python file: {error}") from error
     functions = [node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name]
     if not functions:
         raise UserError(f"{path} has no function `{name}`: docs/extending.md shows one")
@@ -162,7 +162,9 @@ def _options(room: str, path: Path) -> dict[str, Any]:
             try:
                 options[argument.arg]["default"] = ast.literal_eval(default)
             except ValueError:
-                raise UserError(f"{path}: the default of `{argument.arg}` is no plain value") from None
+                raise UserError(
+                    f"{path}: the default of `{argument.arg}` is not a plain value (a number, a text or a list)"
+                ) from None
     return options
 
 

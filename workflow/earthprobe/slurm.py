@@ -16,7 +16,7 @@ from earthprobe.errors import UserError
 JOB_NAME = "earthprobe_"
 """How the names of SLURM jobs begin (workflow/profiles/slurm)."""
 
-PROFILE = "; mend it at the top of workflow/profiles/slurm/config.yaml"
+PROFILE = "; change it at the top of workflow/profiles/slurm/config.yaml"
 
 
 class Request(NamedTuple):
@@ -69,7 +69,7 @@ def check_site(requests: Iterable[Request]) -> None:
     for job in sorted(asked):
         if accounts and job.account and job.account not in accounts:
             have = ", ".join(sorted(accounts))
-            raise UserError(f"SLURM gives you no account '{job.account}': it gives {have}{PROFILE}")
+            raise UserError(f"SLURM has no account '{job.account}' for you: it has {have}{PROFILE}")
         # Several partitions may be named: SLURM takes the one that is free first.
         partitions = job.partition.split(",")
         if unknown := set(partitions) - {nodes.partition for nodes in site}:

@@ -8,6 +8,8 @@ from earthprobe.archives.bigearthnet_v1 import entries, folder_of, read_split
 from earthprobe.archives.interface import SPLITS, Entry
 from earthprobe.errors import UserError
 from earthprobe.steps.index_patches import Splits
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torchgeo.datasets import BigEarthNet
 
 from tests.conftest import SHARED, needs
@@ -43,10 +45,92 @@ def test_a_malformed_split_file_is_named(tmp_path: Path):
         list(read_split(path))
 
 
+S2, S1 = "S2A_MSIL2A_20170613T101031_{}_39", "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_{}_39"
+PAIRS = [(S2.format(number), S1.format(number)) for number in range(3)]
+NBSP = "\u00a0"
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    encoding=st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be"]),
+    between=st.sampled_from([",", ";", "\t", " , ", "; ", "\t,\t", f"{NBSP};{NBSP}", " \t "]),
+    around=st.sampled_from(["", " ", "\t", NBSP]),
+    quote=st.sampled_from(["", '"']),
+    end=st.sampled_from(["\n", "\r\n", "\n\n", f"\r\n {NBSP}\t\r\n"]),
+)
+def test_what_a_spreadsheet_makes_of_a_split_file_is_read(
+    tmp_path_factory: pytest.TempPathFactory, encoding: str, between: str, around: str, quote: str, end: str
+):
+    lines = [between.join(f"{quote}{name}{quote}" for name in pair) for pair in PAIRS]
+    text = end.join(f"{around}{line}{around}" for line in ["", *lines, ""])
+    mark = "\ufeff" if encoding[-2:] in ("le", "be") else ""
+    path = tmp_path_factory.getbasetemp() / "train.csv"
+    path.write_bytes((mark + text).encode(encoding))
+    assert list(read_split(path)) == PAIRS
+
+
+def test_spaces_inside_quotes_are_no_part_of_a_name(tmp_path: Path):
+    path = tmp_path / "train.csv"
+    path.write_text(f'" {PAIRS[0][0]} "," {PAIRS[0][1]}{NBSP}"\n', encoding="utf-8")
+    assert list(read_split(path)) == PAIRS[:1]
+
+
+@pytest.mark.parametrize("header", ["s2,s1", "s2_name;s1_name", "patch", "S2,S1,split", "patch_id\ts1_name"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_a_header_is_refused(tmp_path: Path, header: str, encoding: str):
+    path = tmp_path / "train.csv"
+    path.write_text(f"{header}\n" + ",".join(PAIRS[0]), encoding=encoding)
+    with pytest.raises(UserError) as caught:
+        list(read_split(path))
+    expected = f"{path}, line 1: expected `s2 name,s1 name`, found {header!r}: take the header out"
+    assert str(caught.value) == expected
+
+
+@pytest.mark.parametrize(
+    "line",
+    [S2.format(9), S1.format(9), f"{S1.format(9)},{S2.format(9)}", f"{S2.format(9)},{S1.format(9)},x", ",", "x" * 999],
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str):
+    path = tmp_path / "train.csv"
+    good = "".join(f"{','.join(pair)}\r\n" for pair in PAIRS)
+    path.write_text(f"{good}\r\n{line}\r\n{good}", newline="")
+    with pytest.raises(UserError) as caught:
+        list(read_split(path))
+    assert str(caught.value) == f"{path}, line 5: expected `s2 name,s1 name`, found {line[:80]!r}"
+
+
+name = st.sampled_from([name for pair in PAIRS for name in pair])
+text = st.lists(st.one_of(name, st.sampled_from(list(",;\t\"' \r\n\0\u00a0\u0085\u2028\ufeff")), st.text(max_size=5)))
+encoded = st.builds(
+    lambda text, encoding: "".join(text).encode(encoding, "replace"),
+    text,
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-16-le", "utf-16-be", "latin-1", "utf-32"]),
+)
+binary = st.builds(
+    bytes.__add__, st.sampled_from([b"", b"\xff\xfe", b"\xfe\xff", b"\xef\xbb\xbf"]), st.binary(max_size=200)
+)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(encoded, binary))
+def test_any_content_is_pairs_of_names_or_an_error_of_ours(tmp_path_factory: pytest.TempPathFactory, content: bytes):
+    path = tmp_path_factory.getbasetemp() / "train.csv"
+    path.write_bytes(content)
+    try:
+        pairs = list(read_split(path))
+    except UserError:
+        return
+    for s2_id, patch_id in pairs:
+        for found, sensor in ((s2_id, "S2"), (patch_id, "S1")):
+            assert found.startswith(sensor)
+            assert found == found.strip()
+            assert not set(found) & set(",;\t\r\n")
+
+
 def test_a_compressed_split_file_is_named(tmp_path: Path):
     path = tmp_path / "train.csv"
     path.write_bytes(lzma.compress(b"S2A_a,S1A_a"))
-    with pytest.raises(UserError, match=r"train.csv is no text file: unpack it"):
+    with pytest.raises(UserError, match=r"train.csv is not a text file: unpack it"):
         list(read_split(path))
 
 

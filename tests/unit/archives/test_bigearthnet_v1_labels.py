@@ -54,5 +54,5 @@ def test_labels_are_those_of_the_file_or_a_reason(labels: list[object]):
 
 
 def test_deep_json_is_a_reason():
-    with pytest.raises(ValueError, match="labels file is no JSON"):
+    with pytest.raises(ValueError, match="labels file is not valid JSON"):
         parse_labels(b"[" * 100_000)

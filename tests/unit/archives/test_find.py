@@ -1,3 +1,5 @@
+import errno
+import os
 from pathlib import Path
 from typing import Any
 
@@ -97,3 +99,70 @@ def test_what_is_fetched_need_not_be_there(tmp_path: Path):
     assert patch_files(archive, "s1") == [[tmp_path / "new/BigEarthNet-S1.tar.gzaa"]]
     with pytest.raises(UserError, match="give the folder to fetch into"):
         patch_files(archive | {"root": [str(tmp_path)]}, "s1")
+
+
+TOP = "BigEarthNet-S1-v1.0"
+PATCH = "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_26_57"
+
+
+@pytest.mark.parametrize(
+    ("patches", "root", "found"),
+    [
+        (f"a/{TOP}/{PATCH}", f"a/{TOP}", ": found patches in {root} itself: give the folder above it"),
+        (f"a/mine/{PATCH}", "a/mine", ": found patches in {root} itself, which must be called {TOP}: give the folder"),
+        (f"a/{TOP}/{PATCH}", ".", ": found {root}/a/{TOP}: give {root}/a"),
+        (f"a/mine/{PATCH}", "a", ": found patches in {root}/mine, which must be called {TOP}"),
+        (f"a/b/c/{TOP}/{PATCH}", ".", ""),
+        ("a/photos", "a", ""),
+    ],
+)
+def test_what_lies_in_the_place_of_an_archive_is_said(tmp_path: Path, patches: str, root: str, found: str):
+    (tmp_path / patches).mkdir(parents=True)
+    (tmp_path / "a/some file").touch()
+    here = tmp_path / root
+    with pytest.raises(UserError) as caught:
+        patch_files(kind("bigearthnet-v1", here), "s1")
+    begin = f"config: archive.root: {here} holds neither the folder {TOP} nor {TOP}.tar, .tar.gz or .tar.zst"
+    assert str(caught.value).startswith(begin + found.format(root=here, TOP=TOP))
+    assert found or str(caught.value) == begin
+
+
+def test_patches_of_another_sensor_are_not_taken_for_those_that_are_looked_for(tmp_path: Path):
+    (tmp_path / TOP / PATCH).mkdir(parents=True)
+    assert patch_files(kind("bigearthnet-v1", tmp_path), "s1") == tmp_path / TOP
+    with pytest.raises(UserError, match=r"nor BigEarthNet-S2-v1.0.tar, .tar.gz or .tar.zst$"):
+        patch_files(kind("bigearthnet-v1", tmp_path), "s2")
+    (tmp_path / "optical/S2A_MSIL2A_20170613T101031_26_57").mkdir(parents=True)
+    with pytest.raises(
+        UserError, match=rf": found patches in {tmp_path}/optical, which must be called BigEarthNet-v1.0$"
+    ):
+        patch_files(kind("bigearthnet-v1", tmp_path), "s2")
+
+
+def test_a_folder_that_may_not_be_read_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Such as lost+found, which only root may read, as a test may be."""
+    (tmp_path / "lost+found").mkdir()
+    (tmp_path / "mine" / PATCH).mkdir(parents=True)
+    open_folder = os.scandir
+
+    def refuse(path: Path) -> Any:
+        if path.name == "lost+found":
+            raise PermissionError(errno.EACCES, "Permission denied", str(path))
+        return open_folder(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    monkeypatch.setattr(os, "access", lambda path, mode: path.name != "lost+found")
+    with pytest.raises(UserError, match=rf": found patches in {tmp_path}/mine, which must be called {TOP}$"):
+        patch_files(kind("bigearthnet-v1", tmp_path), "s1")
+
+
+@pytest.mark.parametrize("name", ["{x}", "a{", "}"])
+def test_a_root_with_braces_is_refused(tmp_path: Path, name: str):
+    (tmp_path / name / TOP).mkdir(parents=True)
+    for fetch in (False, True):
+        archive = kind("bigearthnet-v1", tmp_path / name) | {"fetch": fetch}
+        for look in (lists, lambda archive: patch_files(archive, "s1")):
+            with pytest.raises(UserError) as caught:
+                look(archive)
+            reason = "Snakemake takes { and } for wildcards: rename that folder"
+            assert str(caught.value) == f"config: archive.root: {tmp_path / name}: {reason}"

@@ -34,7 +34,7 @@ def test_a_table_of_something_else_is_named(tmp_path: Path):
         list(entries([path]))
     columns = {"patch_id": ["S2A"], "s1_name": [None], "split": ["train"], "country": ["Austria"]}
     pl.DataFrame(columns).write_parquet(path)
-    with pytest.raises(UserError, match=r"metadata.parquet: column s1_name is no text, or lacks some$"):
+    with pytest.raises(UserError, match=r"metadata.parquet: column s1_name is not text, or has missing values$"):
         list(entries([path]))
     pl.DataFrame({"patch_id": ["S2A"], "split": ["train"]}).write_parquet(path)
     with pytest.raises(UserError, match=r"metadata.parquet has no column s1_name: it has patch_id, split$"):
@@ -42,7 +42,7 @@ def test_a_table_of_something_else_is_named(tmp_path: Path):
     pl.DataFrame({"patch_id": ["S2A"], "s1_name": ["S1A"], "split": ["val"], "country": ["Austria"]}).write_parquet(
         path
     )
-    with pytest.raises(UserError, match=r"metadata.parquet: 'val' is no split: train, validation, test are$"):
+    with pytest.raises(UserError, match=r"metadata.parquet: 'val' is not a split: train, validation, test are$"):
         list(entries([path]))
 
 

@@ -89,7 +89,7 @@ def test_wavelengths_are_the_bands_own_where_none_is_given(
     assert dofa.build(Path("x"), inputs, model=BASE).settings == {"wavelengths": wavelengths}
     given = [0.5 + i for i in range(len(bands))]
     assert dofa.build(Path("x"), inputs, model=BASE, wavelengths=given).settings == {"wavelengths": given}
-    with pytest.raises(UserError, match=f"1 wavelengths for {len(bands)} bands: give one a band"):
+    with pytest.raises(UserError, match=f"1 wavelengths for {len(bands)} bands: give one for each band"):
         dofa.build(Path("x"), inputs, model=BASE, wavelengths=[3.75])
 
 

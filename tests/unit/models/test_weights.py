@@ -75,7 +75,7 @@ def test_what_is_no_state_dict_is_refused_and_runs_no_code(tmp_path: Path, how: 
             path.write_bytes(b"")
         case "not tensors":
             torch.save({"x": 3}, path)
-    with pytest.raises(UserError, match=r"x.pth (is no state dict|holds no state dict)"):
+    with pytest.raises(UserError, match=r"x.pth (is not a state dict|holds no state dict)"):
         read_state(path)
     assert not trace.exists()
 
@@ -84,7 +84,7 @@ def test_safetensors_are_read(tmp_path: Path):
     safetensors.torch.save_file({"a": torch.ones(2)}, tmp_path / "x.safetensors")
     assert torch.equal(read_state(tmp_path / "x.safetensors")["a"], torch.ones(2))
     (tmp_path / "bad.safetensors").write_bytes(b"x" * 20)
-    with pytest.raises(UserError, match=r"bad.safetensors is no state dict"):
+    with pytest.raises(UserError, match=r"bad.safetensors is not a state dict"):
         read_state(tmp_path / "bad.safetensors")
 
 

@@ -220,5 +220,5 @@ def test_queries_far_from_train_find_the_same_neighbours():
 
 
 def test_an_unknown_metric_is_an_error():
-    with pytest.raises(ValueError, match="'l1' is no metric: l2, cosine are"):
+    with pytest.raises(ValueError, match="'l1' is not a metric: expected l2 or cosine"):
         knn.fit(random_data(), threads=1, metric="l1")

@@ -5,14 +5,16 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+import tifffile
 from earthprobe import registry
 from earthprobe.archives.interface import SPLITS
 from earthprobe.sensors import BANDS, bands_of
-from earthprobe.steps import check, index, index_patches, rejected, shard, shard_statistics
+from earthprobe.steps import check, index, index_members, index_patches, rejected, shard, shard_statistics
 from earthprobe.steps.check import Finding, backscatter_findings, reflectance_findings, verdict
 from earthprobe.storage.files import read_csv, write_csv
 from earthprobe.storage.parquet import with_metadata
 
+from tests.archives import pack
 from tests.conftest import SHARED, TinyArchive, needs, read_band
 
 METADATA = "metadata.parquet"
@@ -22,7 +24,7 @@ V1 = {band: PUBLISHED["bigearthnet-v1"]["statistics"][band] for band in bands_of
 V1_OPTICAL = {band: PUBLISHED["bigearthnet-v1"]["statistics"][band] for band in bands_of("s2")}
 
 
-def checked(kind: str, s1: Path, lists: list[Path], out: Path) -> dict[str, Finding]:
+def checked(kind: str, s1: Path, lists: list[Path], out: Path, s2: Path | None = None) -> dict[str, Finding]:
     """An archive's findings, by what was looked at."""
     patches = out / "patches.parquet"
     index_patches.run(
@@ -36,15 +38,18 @@ def checked(kind: str, s1: Path, lists: list[Path], out: Path) -> dict[str, Find
     )
     labels = lists if kind == "reben" else [s1]
     index.run(kind=kind, patches=patches, labels=labels, max_rejected=1, output=out / "index.parquet")
-    shard.run(patches=patches, sensor="s1", source=[s1], shard=0, output=out / "0.parquet")
-    shard_statistics.run(
-        patches=patches,
-        shards=[out / "0.parquet"],
-        max_rejected=1,
-        output=out / "statistics.json",
-        rejected=out / "rejected/s1.csv",
-    )
-    rejected.run(index=out / "index.parquet", pixels=[out / "rejected/s1.csv"], output=out / "rejected.csv")
+    sources = {"s1": s1} | ({"s2": s2} if s2 else {})
+    for sensor, source in sources.items():
+        shard.run(patches=patches, sensor=sensor, source=[source], shard=0, output=out / f"{sensor}.parquet")
+        shard_statistics.run(
+            patches=patches,
+            shards=[out / f"{sensor}.parquet"],
+            max_rejected=1,
+            output=out / f"{sensor}.json",
+            rejected=out / f"rejected/{sensor}.csv",
+        )
+    pixels = [out / f"rejected/{sensor}.csv" for sensor in sources]
+    rejected.run(index=out / "index.parquet", pixels=pixels, output=out / "rejected.csv")
     findings = run(kind, out)
     assert verdict(findings, simulated=False) in (out / "check.html").read_text()
     return {finding.what: finding for finding in findings}
@@ -56,9 +61,8 @@ def run(kind: str, out: Path, snow_and_clouds: bool = False) -> list[Finding]:
         kind=kind,
         snow_and_clouds=snow_and_clouds,
         patches=out / "patches.parquet",
-        mismatches=out / "mismatches.csv",
         index=out / "index.parquet",
-        statistics=[out / "statistics.json"],
+        statistics=sorted(out.glob("s?.json")),
         rejected=out / "rejected.csv",
         csv=out / "check.csv",
         html=out / "check.html",
@@ -102,6 +106,74 @@ def test_what_is_wrong_with_patches_is_counted(twelve: TinyArchive, tmp_path: Pa
     assert verdict(list(found.values()), simulated=False).startswith(
         "Off: patches in two splits: left out: 2, expected 0."
     )
+
+
+def test_all_patches_that_are_not_on_disk_are_counted(twelve: TinyArchive, tmp_path: Path):
+    """Also those that are not listed, and those that are there twice."""
+    twelve.splits["train"] += [f"S1A_{number}" for number in range(150)]
+    lists = list(twelve.split_files().values())
+    members = []
+    for number in range(2):
+        path = pack(twelve.s1_folder, tmp_path / f"{number}.tar")
+        members.append(tmp_path / f"{number}.members")
+        index_members.run(tar=[path], folder=twelve.s1_folder.name, output=members[-1])
+    found = checked("bigearthnet-v1", members[0], lists, tmp_path)
+    assert found["patches not on disk"][1:4] == ("150", "0", "fewer")
+    assert found["patches found twice"][1:4] == ("0", "0", "as published")
+    index_patches.run(
+        kind="bigearthnet-v1",
+        files=members,
+        lists=lists,
+        shards=1,
+        archive="x",
+        output=tmp_path / "patches.parquet",
+        mismatches=tmp_path / "mismatches.csv",
+    )
+    again = {finding.what: finding for finding in run("bigearthnet-v1", tmp_path)}
+    assert again["patches not on disk"] == found["patches not on disk"]
+    assert again["patches found twice"][1:4] == ("12", "0", "off")
+    twice = [row for row in read_csv(tmp_path / "mismatches.csv") if row["problem"].startswith("found twice: ")]
+    assert len(twice) == 12
+
+
+def test_odd_values_are_off_however_few_patches_there_are(twelve: TinyArchive, tmp_path: Path):
+    folder = twelve.add_optical()
+    filled, zero, full = twelve.splits["train"][:3]
+    lists = list(twelve.split_files().values())
+    found = checked("bigearthnet-v1", twelve.s1_folder, lists, tmp_path, folder)
+    for name in ("Sentinel-1", "Sentinel-2"):
+        assert found[f"patches with odd values of {name}"][1:] == ("0", "0", "as published", "")
+    path = twelve.s1_folder / filled / f"{filled}_VV.tif"
+    pixels = read_band(path).copy()
+    pixels[:4] = -9999
+    tifffile.imwrite(path, pixels)
+    for patch_id, value in ((zero, 0), (full, 65535)):
+        name = twelve.s2_name(patch_id)
+        tifffile.imwrite(folder / name / f"{name}_B01.tif", np.full((20, 20), value, np.uint16))
+    found = checked("bigearthnet-v1", twelve.s1_folder, lists, tmp_path, folder)
+    radar, optical = (found[f"patches with odd values of {name}"] for name in ("Sentinel-1", "Sentinel-2"))
+    assert (radar[1:4], optical[1:4]) == (("1", "0", "off"), ("2", "0", "off"))
+    largest = f"{pixels.max():g}"
+    assert (
+        radar.advice
+        == f"The first is {filled}: it has VV from -9999 to {largest}, which no sensor gives. Are these dB?"
+    )
+    assert optical.advice == f"The first is {zero}: it has only zeros in B01. Are these reflectance x 10,000?"
+    assert found["pixels of VV"].advice.endswith(" The odd values above may be why.")
+    assert verdict(list(found.values()), simulated=False).startswith(
+        "Off: patches with odd values of Sentinel-1: 1, expected 0. The first is "
+    )
+
+
+def test_amplitudes_are_off_however_few_patches_there_are(tiny: TinyArchive, tmp_path: Path):
+    rng = np.random.default_rng(0)
+    for split in ("train",) * 6 + ("val",) * 3 + ("test",) * 3:
+        vv, vh = (rng.normal(mean, 10, (120, 120)).astype(np.float32) for mean in (200, 90))
+        tiny.add(split, vv=vv, vh=vh)
+    found = checked("bigearthnet-v1", tiny.s1_folder, list(tiny.split_files().values()), tmp_path)
+    assert found["patches with odd values of Sentinel-1"][1:4] == ("12", "0", "off")
+    assert found["pixels of VV"].verdict == "off"
+    assert found["pixels of VV"].advice.startswith("These are amplitudes or digital numbers, not dB.")
 
 
 def test_a_simulated_archive_shares_its_pixels_alone(twelve: TinyArchive, tmp_path: Path):
@@ -262,13 +334,13 @@ def check_tables(
 ) -> list[Finding]:
     out.mkdir()
     schema = patches.to_arrow().schema
-    pq.write_table(patches.to_arrow().cast(with_metadata(schema, {"archive": "reben"})), out / "patches.parquet")
+    metadata = {"archive": "reben", "mismatches": {"in no split": in_no_split}}
+    pq.write_table(patches.to_arrow().cast(with_metadata(schema, metadata)), out / "patches.parquet")
     index = patches.with_columns(labels_19=pl.Series(labels, dtype=pl.List(pl.UInt8))).to_arrow()
     pq.write_table(index.cast(with_metadata(index.schema, {"classes": classes})), out / "index.parquet")
-    write_csv(out / "mismatches.csv", ("patch_id", "split", "problem"), [("x", "", "in no split")] * in_no_split)
     write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])
     bands = {band: {"mean": mean, "std": std} for band, (mean, std) in PUBLISHED["reben"]["statistics"].items()}
-    (out / "statistics.json").write_text(
-        json.dumps({"sensor": "s1", "all": bands, "patches": patches.height, "rejected": 0})
+    (out / "s1.json").write_text(
+        json.dumps({"sensor": "s1", "all": bands, "patches": patches.height, "rejected": 0, "odd": []})
     )
     return run("reben", out, snow_and_clouds)

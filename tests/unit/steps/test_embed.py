@@ -245,7 +245,7 @@ def test_defaults_are_those_of_the_kind(twelve: TinyArchive, patches_of: Indexer
     assert read_metadata(out) == read_metadata(tmp_path / "features.parquet")
     with pytest.raises(UserError, match=r"--model: unknown key `image_sise`: did you mean `image_size`\?"):
         run(twelve, patches_of, weights, tmp_path, image_sise=224)
-    with pytest.raises(UserError, match="--model: nonsense is no JSON"):
+    with pytest.raises(UserError, match="--model: nonsense is not valid JSON"):
         embed.run(model="nonsense", shard=[pixels], statistics=[statistics], weights=weights, output=out)
 
 

@@ -17,12 +17,13 @@ REBEN = registry.kind("archives", "reben").facts
 def test_only_published_files_are_fetched(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     arguments = ["--kind", "bigearthnet-v1", "--file", "x.tar", "--output", str(tmp_path / "x")]
     assert main(["fetch", *arguments, "--log", str(tmp_path / "log")]) == 1
-    assert "x.tar is not published: BigEarthNet-S1-v1.0.tar.gz, " in capsys.readouterr().err
+    reason = f"x.tar is not published of bigearthnet-v1: {', '.join(V1['published']['files'])} is"
+    assert capsys.readouterr().err == f"earthprobe fetch: {reason}\n"
 
 
 def test_another_archives_files_are_not_taken(tmp_path: Path):
-    for kind in ("reben", "simulated"):
-        with pytest.raises(UserError, match=r"^bigearthnet-train.csv is not published: "):
+    for kind, published in (("reben", "BigEarthNet-S1.tar.zst, .* is"), ("simulated", "nothing is")):
+        with pytest.raises(UserError, match=rf"^bigearthnet-train.csv is not published of {kind}: {published}$"):
             fetch.run(kind=kind, file="bigearthnet-train.csv", output=tmp_path / "x")
 
 

@@ -56,7 +56,7 @@ def test_label_matrices_equal_torchgeos(real_index: Path, v1_sample: Path, class
     ("text", "reason"),
     [
         (None, "_labels_metadata.json is missing"),
-        ("{", "labels file is no JSON"),
+        ("{", "labels file is not valid JSON"),
         ("[]", "labels file has no list `labels`"),
         ('{"labels": "Pastures"}', "labels file has no list `labels`"),
         ('{"labels": ["Meadow"]}', "unknown class 'Meadow'"),

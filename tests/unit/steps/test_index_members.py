@@ -197,7 +197,7 @@ def test_a_file_too_large_for_a_patch_rejects_it(twelve: TinyArchive, tmp_path: 
         pl.col("problem").is_not_null()
     )
     assert rows["folder"].to_list() == [patch]
-    assert rows["problem"].to_list() == ["has 16777217 bytes, too many for a file of a patch"]
+    assert rows["problem"].to_list() == ["has 16777217 bytes, too large for a file of a patch"]
 
 
 def test_an_archive_of_something_else_is_an_error(twelve: TinyArchive, tmp_path: Path):
@@ -240,6 +240,7 @@ def test_a_disk_that_fills_leaves_nothing_behind(twelve: TinyArchive, tmp_path: 
         (f"{TOP}/S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
         (f"./{TOP}/S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
         (f"data/{TOP}/S1A_1/S1A_1_labels_metadata.json", ("S1A_1", "labels_metadata.json")),
+        (f"März/\udcff/{TOP}/S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
         ("S1A_1/S1A_1_VV.tif", ("S1A_1", "VV.tif")),
         (f"{TOP}/S1A/S1A_1/S1A_1_VV.tif", ("S1A/S1A_1", "VV.tif")),
         (f"{TOP}/scene/S1A_1/S1A_1_VV.tif", None),
@@ -258,6 +259,14 @@ def test_a_disk_that_fills_leaves_nothing_behind(twelve: TinyArchive, tmp_path: 
 )
 def test_only_files_of_patches_have_a_place(name: str, place: tuple[str, str] | None):
     assert place_of(name, TOP) == place
+
+
+@pytest.mark.parametrize("form", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+def test_folders_above_the_archives_own_may_have_any_name(twelve: TinyArchive, tmp_path: Path, form: int):
+    plain = pl.read_parquet(listed(pack(twelve.s1_folder, tmp_path / "a.tar", form=form)))
+    below = pl.read_parquet(listed(pack(twelve.s1_folder, tmp_path / "b.tar", form=form, top=f"März 2024/{TOP}")))
+    assert plain.height == 36
+    assert below.drop("offset").equals(plain.drop("offset"))
 
 
 def test_json_of_the_archive_is_kept_as_it_is(twelve: TinyArchive, tmp_path: Path):

@@ -121,7 +121,7 @@ def test_slurm_that_does_not_answer_matters_where_it_was_used(folder: Path, monk
 def test_a_living_run_is_not_disturbed(folder: Path):
     resume.refuse_if_at_work(folder)  # nobody has run here
     resume.note_run(folder)
-    with pytest.raises(UserError, match=rf"snakemake \(process {os.getpid()}\) is at work in {folder}"):
+    with pytest.raises(UserError, match=rf"snakemake \(process {os.getpid()}\) is running in {folder}"):
         resume.refuse_if_at_work(folder)
 
 
@@ -147,5 +147,5 @@ def note(folder: Path, **change: object) -> None:
 
 @pytest.mark.parametrize("argument", ["-n", "--directory=elsewhere"])
 def test_arguments_that_would_mislead(argument: str):
-    with pytest.raises(UserError, match=f"resume takes no {argument.split('=')[0]}"):
+    with pytest.raises(UserError, match=f"resume does not take {argument.split('=')[0]}"):
         resume.run("tables", argument)

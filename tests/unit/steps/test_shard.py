@@ -5,11 +5,14 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 import rasterio
+import tifffile
 from earthprobe.archives.interface import NO_S2
 from earthprobe.errors import UserError
 from earthprobe.sensors import bands_of
 from earthprobe.steps import index_patches, shard
+from earthprobe.steps.shard import oddity
 from earthprobe.storage.parquet import read_metadata
+from earthprobe.storage.pixel_sums import PixelSums
 from earthprobe.storage.pixels import read_shards
 
 from tests.archives import both_sensors
@@ -70,6 +73,7 @@ def test_contract_of_reflectance(v1_sample: Path, tmp_path: Path):
         assert metadata["shape"][band] == [int(size**0.5)] * 2
         assert metadata["sums"]["train"][band]["count"] == 4 * size
     assert metadata["unit"] == "reflectance x 10,000"
+    assert metadata["odd"] == []
     table = pl.read_parquet(out)
     assert table["patch_id"].to_list() == sorted(names)
     for row in table.iter_rows(named=True):
@@ -143,6 +147,93 @@ def test_swapped_bands_name_the_shard(tiny: TinyArchive, patches_of: Indexer, tm
         shard.run(patches=patches_of(tiny, shards=1), sensor="s1", source=[tiny.s1_folder], shard=0, output=out)
     assert list(tmp_path.glob(".*.part")) == []
     assert not out.exists()
+
+
+def with_fill(archive: TinyArchive, patch_id: str, nodata: bool) -> None:
+    """Puts -9999 into 400 pixels of a patch's VV, and says so in the file or not."""
+    path = archive.s1_folder / patch_id / f"{patch_id}_VV.tif"
+    pixels = read_band(path).copy()
+    pixels.flat[:400] = -9999
+    tifffile.imwrite(path, pixels, extratags=[(42113, "s", 0, "-9999", True)] if nodata else [])
+
+
+@pytest.mark.parametrize("patches", [1, 9, 12])
+def test_patches_with_values_that_no_sensor_gives_are_kept_and_said(
+    twelve: TinyArchive, patches_of: Indexer, tmp_path: Path, caplog: pytest.LogCaptureFixture, patches: int
+):
+    """They would move the mean of VV below that of VH, but that swaps no bands."""
+    names = [name for names in twelve.splits.values() for name in names]
+    for name in names[:patches]:
+        with_fill(twelve, name, nodata=False)
+    out = tmp_path / "0000.parquet"
+    shard.run(patches=patches_of(twelve, shards=1), sensor="s1", source=[twelve.s1_folder], shard=0, output=out)
+    metadata = read_metadata(out)
+    assert metadata["rejected"] == []
+    assert [patch_id for patch_id, _ in metadata["odd"]] == sorted(names[:patches])
+    for patch_id, what in metadata["odd"]:
+        largest = read_band(twelve.s1_folder / patch_id / f"{patch_id}_VV.tif").max()
+        assert what == f"has VV from -9999 to {largest:g}, which no sensor gives"
+        assert f"{patch_id} {what}" in caplog.text
+    assert pl.read_parquet(out, columns=["patch_id"]).height == 12
+    assert metadata["sums"]["all"]["VV"]["smallest"] == -9999
+    assert metadata["sums"]["all"]["VV"]["count"] == 12 * 14400
+
+
+@pytest.mark.parametrize("patches", [1, 9])
+def test_missing_pixels_of_one_band_reject_a_patch_and_swap_no_bands(
+    twelve: TinyArchive, patches_of: Indexer, tmp_path: Path, patches: int
+):
+    names = [name for names in twelve.splits.values() for name in names][:patches]
+    for name in names:
+        with_fill(twelve, name, nodata=True)
+    out = tmp_path / "0000.parquet"
+    shard.run(patches=patches_of(twelve, shards=1), sensor="s1", source=[twelve.s1_folder], shard=0, output=out)
+    metadata = read_metadata(out)
+    reason = "lacks 400 of 14400 pixels: they are masked, or have its nodata value"
+    assert {(patch_id, why) for patch_id, _, why in metadata["rejected"]} == {
+        (n, f"{n}_VV.tif {reason}") for n in names
+    }
+    assert metadata["odd"] == []
+    assert metadata["sums"]["all"]["VV"]["smallest"] > -40
+
+
+def sums_of(sensor: str, **odd: float) -> list[PixelSums]:
+    """Those of ordinary bands, but for some of one value."""
+    usual = {"s1": (-45.0, 20.0), "s2": (0.0, 28_000.0)}[sensor]
+    return [PixelSums.of(np.array([odd[b]] if b in odd else usual)) for b in bands_of(sensor)]
+
+
+@pytest.mark.parametrize(
+    ("sensor", "odd", "what"),
+    [
+        ("s1", {}, ""),
+        ("s1", {"VV": -80, "VH": 40}, ""),
+        ("s1", {"VH": -9999}, "has VH from -9999 to -9999, which no sensor gives"),
+        ("s1", {"VV": 200, "VH": 90}, "has VV from 200 to 200, which no sensor gives"),
+        ("s2", {}, ""),
+        ("s2", {"B03": 1, "B12": 30_000}, ""),
+        ("s2", {"B03": 0}, "has only zeros in B03"),
+        ("s2", {"B8A": 65535}, "has B8A from 65535 to 65535, which no sensor gives"),
+    ],
+)
+def test_odd_values_are_those_that_no_sensor_gives(sensor: str, odd: dict[str, float], what: str):
+    assert oddity(sensor, sums_of(sensor, **odd)) == what
+
+
+def test_odd_reflectances_are_kept_and_said(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
+    folder = twelve.add_optical()
+    black, full = twelve.splits["train"][:2]
+    for patch_id, band, value in ((black, "B05", 0), (full, "B12", 65535)):
+        name = twelve.s2_name(patch_id)
+        pixels = np.full((60, 60), value, np.uint16)
+        tifffile.imwrite(folder / name / f"{name}_{band}.tif", pixels)
+    out = tmp_path / "0000.parquet"
+    shard.run(patches=patches_of(twelve, shards=1), sensor="s2", source=[folder], shard=0, output=out)
+    metadata = read_metadata(out)
+    odd = [[black, "has only zeros in B05"], [full, "has B12 from 65535 to 65535, which no sensor gives"]]
+    assert metadata["odd"] == sorted(odd)
+    assert metadata["rejected"] == []
+    assert pl.read_parquet(out, columns=["patch_id"]).height == 12
 
 
 def test_an_empty_shard_is_a_file_without_rows(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from earthprobe.errors import UserError
 from earthprobe.sensors import bands_of
 from earthprobe.steps import check, index, rejected, shard, shard_statistics
@@ -74,7 +75,7 @@ def test_rejected_patches_of_index_and_shard_are_listed(twelve: TinyArchive, pat
     rejected.run(index=tmp_path / "index.parquet", pixels=[tmp_path / "rejected/s1.csv"], output=out)
     assert list(read_csv(out)[0]) == ["patch_id", "split", "step", "reason"]
     assert rows(out) == [
-        [a, "train", "index", "labels file is no JSON"],
+        [a, "train", "index", "labels file is not valid JSON"],
         [b, "train", "shard s1", f"{b}_VV.tif is missing"],
     ]
 
@@ -107,11 +108,9 @@ def test_patches_without_sentinel_2_do_not_stop_the_run(twelve: TinyArchive, pat
     steps = [(patch_id, step) for patch_id, _, step, _ in rows(tmp_path / "rejected.csv")]
     assert steps == sorted([(a, "shard s2"), (b, "shard s1"), (b, "shard s2"), (c, "shard s1"), (c, "shard s2")])
 
-    (tmp_path / "mismatches.csv").write_text("patch_id,split,problem\n")
     check.run(
         kind="bigearthnet-v1",
         patches=patches,
-        mismatches=tmp_path / "mismatches.csv",
         index=tmp_path / "index.parquet",
         statistics=[tmp_path / "s1.json", tmp_path / "s2.json"],
         rejected=tmp_path / "rejected.csv",
@@ -125,10 +124,53 @@ def test_patches_without_sentinel_2_do_not_stop_the_run(twelve: TinyArchive, pat
     assert found["pixels of B12"].advice == "9 patches are too few to tell."  # 12, and 3 that cannot be read
 
 
+def test_an_archive_without_any_of_the_patches_of_sentinel_2_stops_the_run(
+    twelve: TinyArchive, patches_of: Indexer, tmp_path: Path
+):
+    """It is that of other patches; where even one is there, it is a part."""
+    folder = twelve.add_optical()
+    kept, first = twelve.s2_name(twelve.splits["train"][3]), twelve.s2_name(min(twelve.splits["train"]))
+    for path in folder.iterdir():
+        if path.name != kept:
+            shutil.rmtree(path)
+    patches, out = patches_of(twelve, shards=1), tmp_path / "s2.parquet"
+    shard.run(patches=patches, sensor="s2", source=[folder], shard=0, output=out)
+    assert statistics(patches, [out], "s2", tmp_path, 0)["rejected"] == 11
+    (tmp_path / "s2.json").unlink()
+    shutil.rmtree(folder / kept)
+    shard.run(patches=patches, sensor="s2", source=[folder], shard=0, output=out)
+    message = "tiny: no patch has its Sentinel-2 patch in the archive: the first is sought in the folder"
+    with pytest.raises(UserError, match=f"{message} {first}: "):
+        statistics(patches, [out], "s2", tmp_path, 0)
+    assert not (tmp_path / "s2.json").exists()
+
+
+@pytest.mark.parametrize("shards", [1, 4])
+@pytest.mark.parametrize("patches", [1, 12])
+def test_patches_with_odd_values_are_named_and_swap_no_bands(
+    twelve: TinyArchive, patches_of: Indexer, tmp_path: Path, shards: int, patches: int
+):
+    names = sorted(name for names in twelve.splits.values() for name in names)[:patches]
+    usual = run(twelve, patches_of, tmp_path)
+    assert usual["odd"] == []
+    for name in names:
+        path = twelve.s1_folder / name / f"{name}_VV.tif"
+        pixels = read_band(path).copy()
+        pixels[:4] = -9999
+        tifffile.imwrite(path, pixels)
+    result = run(twelve, patches_of, tmp_path, shards)
+    assert [patch_id for patch_id, _ in result["odd"]] == names
+    assert all("has VV from -9999 to " in what for _, what in result["odd"])
+    assert result.keys() == usual.keys()
+    assert result["rejected"] == 0
+    assert result["all"]["VV"]["mean"] < result["all"]["VH"]["mean"]
+    assert result["all"]["VH"] == usual["all"]["VH"]
+
+
 def test_too_many_rejected_patches_stop_the_run(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
     bad = twelve.splits["train"][0]
     (twelve.s1_folder / bad / f"{bad}_VV.tif").unlink()
-    message = r"1 of 12 patches \(8.3%\) are rejected, .* after mending them, delete .*/1-0.parquet and run again"
+    message = r"1 of 12 patches \(8.3%\) are rejected, .* after fixing them, delete .*/1-0.parquet and run again"
     with pytest.raises(UserError, match=message):
         run(twelve, patches_of, tmp_path, max_rejected=0.08)
     assert not (tmp_path / "s1.json").exists()

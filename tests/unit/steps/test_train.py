@@ -77,7 +77,7 @@ def test_a_patch_without_readable_labels_is_left_out_of_training(files: tuple[Pa
         metadata = {"classes": {"19": ["a", "b", "c"]}, "rejected": rejected}
         pq.write_table(table.cast(with_metadata(INDEX, metadata)), index)
 
-    rewrite([["p3", "train", "labels file is no JSON"]])
+    rewrite([["p3", "train", "labels file is not valid JSON"]])
     data, _ = load(features, index, "19", 3)
     assert data.parts["train"].ids == ["p0", "p6"]
     rewrite([])  # missing without a reason is another matter

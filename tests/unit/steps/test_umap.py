@@ -46,7 +46,9 @@ def test_hardly_any_patches_are_laid_out_or_said(tmp_path: Path, train: int):
     features = write_features(tmp_path, ids, np.random.default_rng(0).normal(size=(train + 3, 16)))
     output = tmp_path / "umap.parquet"
     if train < LEAST:
-        with pytest.raises(UserError, match="features.parquet has 3 train patches, too few to lay out: 4 at least$"):
+        with pytest.raises(
+            UserError, match="features.parquet has 3 train patches, too few to lay out: at least 4 are needed$"
+        ):
             umap.run(features=features, index=index, **SETTINGS, output=output)
     else:
         umap.run(features=features, index=index, **SETTINGS, output=output)

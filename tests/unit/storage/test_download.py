@@ -203,7 +203,7 @@ def test_a_disk_that_fills_keeps_what_has_arrived(
     with monkeypatch.context() as patch:  # as if another process filled it meanwhile
         patch.setattr(shutil, "disk_usage", lambda _: free)
         with pytest.raises(
-            UserError, match=r"No space left on device: mend that and run again; what has arrived is kept"
+            UserError, match=r"No space left on device: fix that and run again; what has arrived is kept"
         ):
             fetch.run(kind=KIND, file=NAME, output=small_disk / NAME)
     assert 2**18 < (small_disk / f".{NAME}.fetching").stat().st_size < len(CONTENT)

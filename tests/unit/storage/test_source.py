@@ -68,7 +68,7 @@ def test_a_small_file_needs_no_archive(members: Path, tmp_path: Path):
     ("file", "reason"),
     [
         ("VH.tif", "S1A_1_VH.tif is a symbolic link in the archive"),
-        ("HH.tif", "S1A_1_HH.tif cannot be read: the archive has become shorter"),
+        ("HH.tif", "S1A_1_HH.tif cannot be read: the archive is shorter than when it was indexed"),
     ],
 )
 def test_what_cannot_be_read_is_a_reason(members: Path, file: str, reason: str):
@@ -82,6 +82,16 @@ def test_a_folder_in_the_place_of_a_file_is_a_reason(folder: Path):
         Folder(folder).read("scene/S1A_1", "VH.tif")
 
 
+def test_a_file_whose_name_has_other_letters_is_told(folder: Path):
+    patch = folder / "scene/S1A_1"
+    (patch / "S1A_1_VV.tif").rename(patch / "S1A_1_VV.TIF")
+    source = Folder(folder)
+    with pytest.raises(ValueError, match=r"^S1A_1_VV.tif is missing \(found S1A_1_VV.TIF\)$"):
+        source.read("scene/S1A_1", "VV.tif")
+    with pytest.raises(ValueError, match=r"^S1A_1_VH.tif is missing$"):
+        source.read("scene/S1A_1", "VH.tif")
+
+
 def test_a_huge_file_is_not_read_into_memory(folder: Path):
     with (folder / "scene/S1A_1/S1A_1_VV.tif").open("wb") as file:
         file.truncate(2**36)  # sparse
@@ -93,6 +103,8 @@ def test_patches_lie_so_many_folders_deep(folder: Path, depth: int, found: list[
     assert folders_of([folder], depth) == found
 
 
-def test_patches_of_all_archives_are_listed_once(members: Path):
-    assert folders_of([members, members], 1) == ["S1A_2"]
-    assert folders_of([members, members], 2) == ["scene/S1A_1"]
+def test_a_patch_of_two_archives_is_listed_twice(members: Path):
+    assert folders_of([members], 1) == ["S1A_2"]
+    assert folders_of([members], 2) == ["scene/S1A_1"]
+    assert folders_of([members, members], 1) == ["S1A_2", "S1A_2"]
+    assert folders_of([members, members], 2) == ["scene/S1A_1", "scene/S1A_1"]

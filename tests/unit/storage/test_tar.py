@@ -128,7 +128,59 @@ def test_a_pax_size_that_is_none_is_an_error(tmp_path: Path, digits: str):
     member.pax_headers = {"size": digits}
     path = tmp_path / "a.tar"
     path.write_bytes(member.tobuf(tarfile.PAX_FORMAT) + b"\0" * 1024)
-    with pytest.raises(UserError, match="a pax header is none"):
+    with pytest.raises(UserError, match="a.tar is damaged: a pax header cannot be read; fetch it again$"):
+        entries(path)
+
+
+def with_pax_header(content: bytes) -> bytes:
+    """An archive of a file that a pax header describes."""
+    header = tarfile.TarInfo("x")
+    header.type, header.size = tarfile.XHDTYPE, len(content)
+    padded = content + bytes(-len(content) % 512)
+    return header.tobuf(tarfile.USTAR_FORMAT) + padded + tarfile.TarInfo("x.tif").tobuf() + bytes(1024)
+
+
+@pytest.mark.parametrize(
+    "record",
+    [
+        b"999 path=x\n",
+        b"0 path=x\n",
+        b"2 path=x\n",
+        b"10 pathxx\n",
+        b"x path=x\n",
+        b"path=x\n",
+        b"damaged",
+        b"\xff\xfe",
+    ],
+)
+def test_a_damaged_record_of_a_pax_header_is_an_error(tmp_path: Path, record: bytes):
+    path = tmp_path / "a.tar"
+    for before in (b"", b"13 comment=a\n"):
+        path.write_bytes(with_pax_header(before + record))
+        with pytest.raises(UserError, match="a.tar is damaged: a pax header cannot be read; fetch it again$"):
+            entries(path)
+    path.write_bytes(with_pax_header(b"14 path=y.tif\n"))
+    assert [name for name, *_ in entries(path)] == ["y.tif"]
+
+
+def test_a_long_pax_header_is_read(tmp_path: Path):
+    """Some tools put more there than a name."""
+    member = tarfile.TarInfo("x.tif")
+    member.size = 3
+    member.pax_headers = {"comment": "c" * 100_178}
+    content = member.tobuf(tarfile.PAX_FORMAT)
+    assert b"100194 comment=" in content
+    path = tmp_path / "a.tar"
+    path.write_bytes(content + b"abc" + bytes(509 + 1024))
+    assert contents(path) == {"x.tif": b"abc"}
+
+
+def test_a_header_that_is_too_long_is_an_error(tmp_path: Path):
+    path = tmp_path / "a.tar"
+    path.write_bytes(with_pax_header(b"16777216 comment=" + b"c" * (2**24 - 18) + b"\n"))
+    assert [name for name, *_ in entries(path)] == ["x.tif"]
+    path.write_bytes(with_pax_header(b"16777217 comment=" + b"c" * (2**24 - 17) + b"\n"))
+    with pytest.raises(UserError, match="an extended header of 16777217 bytes is too long to be one"):
         entries(path)
 
 

@@ -44,9 +44,9 @@ def read_split(path: Path) -> Iterator[tuple[str, str]]:
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no text file: unpack it, if it is compressed") from error
+        raise UserError(f"{path} is not a text file: if it is compressed, unpack it") from error
     for number, line in enumerate(text.splitlines(), start=1):
-        names = [name.strip().strip('"') for name in re.split("[,;\t]", line.strip())]
+        names = [name.strip('"').strip() for name in re.split(r"\s*[,;\t]\s*", line.strip())]
         if names == [""]:
             continue
         if len(names) != 2 or not names[0].startswith("S2") or not names[1].startswith("S1"):

@@ -52,7 +52,7 @@ def parse_labels(content: bytes) -> Labels:
     try:
         parsed = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise ValueError("labels file is no JSON") from error
+        raise ValueError("labels file is not valid JSON") from error
     names = parsed.get("labels") if isinstance(parsed, dict) else None
     if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         raise ValueError("labels file has no list `labels`")

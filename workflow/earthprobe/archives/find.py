@@ -79,8 +79,9 @@ def patch_files(archive: Mapping[str, Any], sensor: str) -> Path | list[list[Pat
 def _found_instead(root: Path, top: str, sensor: str) -> str:
     """What lies where an archive was looked for: it itself, one level off, or its patches under another name."""
     if root.name == top or _holds_patches(root, sensor):
-        return f": found patches in {root} itself: give the folder above it{_name_of(root, top)}"
-    folders = [path for path in sorted(root.iterdir())[:LOOKED_AT] if path.is_dir()]
+        return f": found patches in {root} itself{_name_of(root, top)}: give the folder above it"
+    readable = os.R_OK | os.X_OK  # lost+found is not
+    folders = [path for path in sorted(root.iterdir())[:LOOKED_AT] if path.is_dir() and os.access(path, readable)]
     for folder in folders:
         if (folder / top).is_dir():
             return f": found {folder / top}: give {folder}"

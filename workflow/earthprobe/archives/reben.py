@@ -28,10 +28,10 @@ def entries(lists: Sequence[Path]) -> Iterator[Entry]:
         table = read_table(path, ("s1_name", "patch_id", "split", "country"))
         for name in ("s1_name", "patch_id", "split"):
             if table[name].dtype != pl.String or table[name].null_count():
-                raise UserError(f"{path}: column {name} is no text, or lacks some")
+                raise UserError(f"{path}: column {name} is not text, or has missing values")
         for patch_id, s2_id, split, country in table.rows():
             if split not in SPLIT_NAMES:
-                raise UserError(f"{path}: {split!r} is no split: {', '.join(SPLIT_NAMES)} are")
+                raise UserError(f"{path}: {split!r} is not a split: expected {', '.join(SPLIT_NAMES)}")
             yield Entry(patch_id, s2_id, SPLIT_NAMES[split], country)
 
 

@@ -67,6 +67,6 @@ def draw(csv: Path, probe: str, outputs: Sequence[Path]) -> None:
         axes.set_axis_off()
     figure.supylabel("class is there", fontsize=8)
     none = sum(1 for support in table["support"] if not support)
-    lacking = f"{none} classes have no positive" if none else ""
+    lacking = f"{count(none, 'class has', 'classes have')} no positive" if none else ""
     note(figure, f"across: {probe} predicts it, test split", table["data"][0], table["weights"][0], lacking)
     save(figure, outputs)

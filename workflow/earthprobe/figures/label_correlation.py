@@ -10,7 +10,7 @@ import polars as pl
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
-from earthprobe.figures.style import new_figure, note, save, short
+from earthprobe.figures.style import count, new_figure, note, save, short
 
 VALUES_UP_TO = 25
 """Classes up to which the cells have room for their values."""
@@ -54,7 +54,7 @@ def run(*, csv: Path, order: Literal["listed", "clustered"] = "listed", images: 
     bar.set_label("Pearson correlation")
     bar.outline.set_visible(False)
     absent = int(np.isnan(np.diag(matrix)).sum())
-    grey = f"grey: {absent} classes that the train split lacks" if absent else ""
+    grey = f"grey: {count(absent, 'class', 'classes')} that the train split lacks" if absent else ""
     note(figure, table["data"][0], grey)
     save(figure, images)
 

@@ -66,6 +66,11 @@ def save(figure: Figure, outputs: Sequence[Path], dpi: int = 200) -> None:
             figure.savefig(stream, format=output.suffix[1:], metadata=metadata, dpi=dpi)
 
 
+def count(number: int, one: str, more: str) -> str:
+    """A number and its noun: 1 class, 2 classes."""
+    return f"{number:,} {one if number == 1 else more}"
+
+
 def short(name: str, width: int = 34) -> str:
     """A class name that fits a label: the long ones lose their qualification."""
     name = name.removesuffix(", with significant areas of natural vegetation").removesuffix(" and associated land")

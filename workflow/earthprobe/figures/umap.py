@@ -9,7 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from matplotlib.colors import to_rgb
 
-from earthprobe.figures.style import RED, new_figure, note, save, wrapped
+from earthprobe.figures.style import RED, count, new_figure, note, save, wrapped
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import read_metadata
 
@@ -97,9 +97,9 @@ def draw(csv: Path, coordinates: Path, index: Path, label_set: str, outputs: Seq
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     absent = int((~has.any(axis=0)).sum())
-    count = f"{len(points):,} of {source['train_patches']:,} train patches"
-    lacking = f"{absent} classes are in none of them" if absent else ""
-    note(figure, f"UMAP of {count}; red: patches with the class", source["data"], source["weights"], lacking)
+    shown = f"{len(points):,} of {source['train_patches']:,} train patches"
+    lacking = f"{count(absent, 'class is', 'classes are')} in none of them" if absent else ""
+    note(figure, f"UMAP of {shown}; red: patches with the class", source["data"], source["weights"], lacking)
     save(figure, outputs)
 
 

@@ -82,7 +82,7 @@ def build(weights: Path, inputs: Inputs, *, model: str, wavelengths: Sequence[fl
     if wavelengths is None:
         wavelengths = [BANDS[band].wavelength or PLACEHOLDER for band in inputs.bands]
     if len(wavelengths) != len(inputs.bands):
-        raise UserError(f"{len(wavelengths)} wavelengths for {len(inputs.bands)} bands: give one a band")
+        raise UserError(f"{len(wavelengths)} wavelengths for {len(inputs.bands)} bands: give one for each band")
     return Dofa(load(weights, lambda: architecture(model)), wavelengths)
 
 

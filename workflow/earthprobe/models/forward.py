@@ -92,7 +92,7 @@ class Forward:
             self._graph = None
             self.size //= 2
             torch.cuda.empty_cache()
-            log.warning("the GPU's memory is too small: %d patches a pass from here on", self.size)
+            log.warning("the GPU's memory is too small: from here on %d patches a pass", self.size)
 
     def _pass(self, pixels: Tensor) -> Tensor:
         if self._use_graph and self._graph is None and len(pixels) == self.size:
@@ -101,7 +101,7 @@ class Forward:
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
-                log.warning("no graph of the forward pass can be recorded, it runs without: %s", error)
+                log.warning("the forward pass cannot be recorded as a CUDA graph and runs without one: %s", error)
                 self._use_graph = False
         if self._graph is None or len(pixels) < self.size:
             return self._encoder(pixels)

@@ -53,7 +53,7 @@ def read_state(path: Path) -> dict[str, Tensor]:
             return safetensors.torch.load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file makes torch's reader raise almost anything
-        raise UserError(f"{path} is no state dict that can be loaded safely: {_first_line(error)}") from error
+        raise UserError(f"{path} is not a state dict that can be loaded safely: {_first_line(error)}") from error
     if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
         state = state["model"]  # the authors' own checkpoints keep the state dict under this key
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):

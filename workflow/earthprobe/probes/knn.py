@@ -88,7 +88,7 @@ class Search:
             ValueError: the metric is unknown.
         """
         if metric not in K:
-            raise ValueError(f"{metric!r} is no metric: {', '.join(K)} are")
+            raise ValueError(f"{metric!r} is not a metric: expected {' or '.join(K)}")
         self.k, self._temperature, self._cosine = k, temperature, metric == "cosine"
         self._device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         self._features = torch.from_numpy(features).to(self._device)

@@ -85,7 +85,7 @@ def read(model: Path) -> Callable[[Floats], Floats]:
 
     @torch.inference_mode()
     def scores(embeddings: Floats) -> Floats:
-        x = (torch.from_numpy(embeddings) - tensors["mean"]) / tensors["std"]
+        x = (torch.tensor(embeddings) - tensors["mean"]) / tensors["std"]
         result: Floats = torch.sigmoid(F.linear(x, tensors["weight"], tensors["bias"])).numpy()
         return result
 

@@ -101,7 +101,7 @@ def read(model: Path) -> Callable[[Floats], Floats]:
 
     @torch.inference_mode()
     def scores(embeddings: Floats) -> Floats:
-        result: Floats = torch.sigmoid(perceptron((torch.from_numpy(embeddings) - mean) / std)).numpy()
+        result: Floats = torch.sigmoid(perceptron((torch.tensor(embeddings) - mean) / std)).numpy()
         return result
 
     return scores

@@ -61,7 +61,7 @@ def run(
         index: ``index.parquet``.
         statistics: ``band_statistics`` of each sensor.
         rejected: ``rejected.csv``.
-        csv: with the columns of :class:`Finding`.
+        csv: what was found, what was published, and a verdict.
         html: the same to read.
     """
     own = registry.kind("archives", kind).facts
@@ -82,7 +82,9 @@ def run(
         findings += _odd(figures["sensor"], figures["odd"])
         judge = backscatter_findings if figures["sensor"] == "s1" else reflectance_findings
         # Of few patches that can be read, a whole list of names says nothing.
-        findings += judge(figures["all"], expected_here, figures["patches"] - figures["rejected"])
+        why = " The odd values above may be why." if figures["odd"] else ""
+        for finding in judge(figures["all"], expected_here, figures["patches"] - figures["rejected"]):
+            findings.append(finding._replace(advice=finding.advice + why) if finding.verdict == OFF else finding)
     labels = pl.read_parquet(index)
     whole = expected is not None and sum(expected.values()) == labels.height
     # Of patches with snow and clouds no counts are published apart.
@@ -158,7 +160,7 @@ def _rejected(rows: list[dict[str, str]], sensors: set[str]) -> Iterator[Finding
 
 
 def _odd(sensor: str, odd: Sequence[tuple[str, str]]) -> Iterator[Finding]:
-    """Values that no sensor gives, be the archive ever so small."""
+    """Values that no sensor gives, however small the archive is."""
     name = {"s1": "Sentinel-1", "s2": "Sentinel-2"}[sensor]
     advice = f"The first is {odd[0][0]}: it {odd[0][1]}. Are these {UNITS[sensor]}?" if odd else ""
     yield Finding(f"patches with odd values of {name}", f"{len(odd):,}", "0", OFF if odd else AS_PUBLISHED, advice)

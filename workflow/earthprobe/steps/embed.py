@@ -55,7 +55,7 @@ def run(
         weights: what the step ``embed-weights`` wrote, where the model has weights.
         device: where to run; auto is cuda where there is a GPU.
         threads: CPU threads.
-        output: columns ``patch_id`` and ``embedding``, fixed-size list<float32>[dimensions].
+        output: columns ``patch_id`` and ``embedding``, a list of float32.
 
     Raises:
         UserError: an embedding is not finite, the shard lacks a band, or there is no GPU where one was asked for.
@@ -159,7 +159,7 @@ def choose_device(device: str) -> str:
         if torch.cuda.is_available():
             return "cuda"
         if os.environ.get("CUDA_VISIBLE_DEVICES"):
-            log.warning("this job was given a GPU that torch does not see: does its driver fit? The CPU embeds instead")
+            log.warning("this job was given a GPU that torch does not see: check its driver. The CPU is used instead")
         return "cpu"
     if device == "cuda" and not torch.cuda.is_available():
         raise UserError("--device cuda: torch sees no GPU here: use --device auto or cpu")

@@ -42,8 +42,8 @@ def run(*, kind: str, patches: Path, labels: Sequence[Path], max_rejected: float
         labels: where the labels are: the folder of Sentinel-1 patches, or the lists of the members of its tar files, or
             the archive's tables.
         max_rejected: the largest share of patches without readable labels to go on with.
-        output: columns of :func:`schema_of`; the class names, and the patches that were rejected with their
-            reasons, are in the metadata.
+        output: the columns of the patches, and the labels of each label set; the class names, and the patches that were
+            rejected with their reasons, are in the metadata.
 
     Raises:
         UserError: too many patches are rejected, or a split is left without a patch.
@@ -63,7 +63,7 @@ def run(*, kind: str, patches: Path, labels: Sequence[Path], max_rejected: float
             raise UserError(
                 f"the labels of {len(rejected)} of {len(rows)} patches ({len(rejected) / len(rows):.1%}) cannot be"
                 f" read, more than archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first"
-                f" is {rejected[0][0]}: {rejected[0][2]}; mend them and run again"
+                f" is {rejected[0][0]}: {rejected[0][2]}; fix them and run again"
             )
         found = {patch_id: result for patch_id, _, result in rows if not isinstance(result, str)}
         kept = table.filter(pl.col("patch_id").is_in(found.keys()))

@@ -2,7 +2,7 @@
 
 The archive is read once, from beginning to end. One that is not compressed is read where it lies from then on. Of a
 compressed one the files of the patches are copied, one after the other, into a single file, since there is no way into
-the midst of it. It holds 68 GB for the Sentinel-1 patches of BigEarthNet, 97 GB for those of Sentinel-2, and is of no
+the middle of it. It holds 68 GB for the Sentinel-1 patches of BigEarthNet, 97 GB for those of Sentinel-2, and is of no
 use once all shards are made.
 """
 
@@ -43,14 +43,16 @@ def run(*, tar: Sequence[Path], folder: str, contents: Path | None = None, outpu
         folder: the archive's top folder, as published (``BigEarthNet-S1-v1.0``).
         contents: where the contents of TIFFs go, one after the other; None where the archive is not compressed and
             they are read where they lie.
-        output: columns of :data:`earthprobe.storage.source.MEMBERS`; JSON files lie in it as they are, so that labels
-            can be read again without the archive.
+        output: where each file is, in the columns of earthprobe.storage.source.MEMBERS; JSON files lie in it as they
+            are, so that labels can be read again without the archive.
 
     Raises:
         UserError: the archive is damaged or cut short, or holds no patch.
     """
     if (contents is None) != is_plain(tar):
-        raise UserError(f"{tar[0]}: `contents` is needed of an archive that is compressed or in parts, and of no other")
+        raise UserError(
+            f"{tar[0]}: `--contents` is needed for an archive that is compressed or in parts, and only then"
+        )
     with ExitStack() as stack:
         part = stack.enter_context(replacing(output))
         stream = stack.enter_context(stack.enter_context(replacing(contents)).open("wb")) if contents else None
@@ -66,7 +68,7 @@ def run(*, tar: Sequence[Path], folder: str, contents: Path | None = None, outpu
                 writer.write_table(pa.table(arrays, schema))
                 count += len(group)
         for what, times in passed_over.most_common():
-            log.info("passed over: %d times %s", times, what)
+            log.info("skipped %d: %s", times, what)
         if not count:
             raise UserError(f"{tar[0]} holds no patch of {folder}: is archive.kind right?")
         log.info("%d files of patches", count)
@@ -89,7 +91,7 @@ def _files_of_patches(
         if member.problem:
             yield folder, file, 0, 0, None, f"is {member.problem} in the archive"
         elif member.size > MOST:
-            yield folder, file, 0, member.size, None, f"has {member.size} bytes, too many for a file of a patch"
+            yield folder, file, 0, member.size, None, f"has {member.size} bytes, too large for a file of a patch"
         elif file.endswith(".json") and member.size <= SMALL:
             yield folder, file, 0, member.size, reader.read(member), None
         elif contents:

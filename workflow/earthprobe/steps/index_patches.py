@@ -91,8 +91,7 @@ def _by_patch(module: Any, splits: Splits, folders: Sequence[str]) -> tuple[dict
         try:
             folder.encode()
         except UnicodeEncodeError:
-            shown = folder.encode(errors="surrogateescape").decode(errors="backslashreplace")
-            problems.append((shown, "", "its name is not UTF-8: left out"))
+            problems.append((_shown(folder), "", "its name is not UTF-8: left out"))
             continue
         patch_id = folder.rpartition("/")[2]
         if patch_id in found:
@@ -108,6 +107,11 @@ def _by_patch(module: Any, splits: Splits, folders: Sequence[str]) -> tuple[dict
     return found, problems
 
 
+def _shown(folder: str) -> str:
+    """A folder's name as text, whatever bytes it has."""
+    return folder.encode(errors="surrogateescape").decode(errors="backslashreplace")
+
+
 def _nothing_found(module: Any, splits: Splits, files: Sequence[Path]) -> str:
     """What to say where the archive holds no patch of the lists."""
     if not splits.members:
@@ -115,8 +119,8 @@ def _nothing_found(module: Any, splits: Splits, files: Sequence[Path]) -> str:
     patch_id = min(splits.members)
     wanted = module.folder_of("s1", patch_id, splits.members[patch_id].s2_id)
     there = [folder for depth in (module.DEPTH, 1, 2) for folder in folders_of(files, depth)[:1]]
-    found = f"found {there[0]}" if there else "found no folder"
-    return f"{files[0]} holds no patch of the lists: {found}, looked for {wanted} and the like"
+    found = f"found {_shown(there[0])}" if there else "found no folder"
+    return f"{files[0]} holds no patch of the lists: {found}, looked for folders such as {wanted}"
 
 
 def _listed(problems: Sequence[tuple[str, str, str]]) -> list[tuple[str, str, str]]:
@@ -149,7 +153,7 @@ def run(
         shards: how many shards the patches are spread over.
         archive: the archive's name, kept in the metadata.
         simulated: whether the patches are drawn at random, kept in the metadata.
-        output: columns of :data:`SCHEMA`.
+        output: a row a patch: its ids, split, country, shard, and where its files lie.
         mismatches: CSV of the patches in a split but not in the archive, in the archive but in no split, or twice
             in splits.
 
@@ -170,7 +174,7 @@ def run(
         problems += [(p, splits.members[p].split, NOT_ON_DISK) for p in absent]
         named = splits.members.keys() | {patch_id for patch_id, _, _ in problems}
         problems += [(p, "", "in no split") for p in folders.keys() - named]
-        counts_of = Counter(problem.partition(": ")[0] for _, _, problem in problems)
+        counts_of = Counter(TWICE if problem.startswith(TWICE) else problem for _, _, problem in problems)
         for problem, count in counts_of.most_common():
             log.warning("%d patches: %s", count, problem)
         entries = [splits.members[patch_id] for patch_id in found]

@@ -56,7 +56,7 @@ def run(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> Non
         UserError: a run is still alive in this folder, or may be on another machine.
     """
     if odd := {"-d", "--directory", "-n", "--dry-run", "--dryrun"} & {word.split("=")[0] for word in arguments}:
-        raise UserError(f"resume takes no {odd.pop()}: it is called in the folder of the run, and runs")
+        raise UserError(f"resume does not take {odd.pop()}: call it in the folder of the run")
     folder = Path.cwd()
     refuse_if_at_work(folder)
     processes, jobs = end_processes(folder), end_slurm_jobs(folder)
@@ -83,7 +83,7 @@ def refuse_if_at_work(folder: Path) -> None:
         # The clock may have been set since.
         if started is not None and abs(started - last["started"]) < 2:
             raise UserError(
-                f"snakemake (process {pid}) is at work in {folder}: wait for it, or end it (kill -INT {pid})"
+                f"snakemake (process {pid}) is running in {folder}: wait for it, or end it (kill -INT {pid})"
             )
     elif any((folder / ".snakemake/locks").glob("*")):
         raise UserError(
@@ -102,7 +102,7 @@ def end_processes(folder: Path) -> int:
     for process in stubborn:
         _try(process.kill)
     if left := psutil.wait_procs(stubborn, timeout=PATIENCE)[1]:
-        raise UserError(f"process {left[0].pid} of a killed run cannot be ended: does its disk answer?")
+        raise UserError(f"process {left[0].pid} of a killed run cannot be ended: check that its disk responds")
     return len(orphans)
 
 

@@ -73,8 +73,8 @@ def run(
 
     Memory is that of a row group, and of a list of the patches' files where they are packed. A patch that cannot be
     read is left out and named in the metadata (``rejected``); one with values that no sensor gives is kept, and named
-    there, too (``odd``). The metadata also holds, a band, the sums over all pixels and over those of the train split,
-    which :mod:`earthprobe.steps.shard_statistics` adds up over the shards.
+    there, too (``odd``). The metadata also holds, a band, the sums over all pixels, over those of the train split and
+    over those of patches that are not odd, which :mod:`earthprobe.steps.shard_statistics` adds up over the shards.
 
     Args:
         patches: ``patches.parquet``.
@@ -82,7 +82,7 @@ def run(
         source: the archive's folder of this sensor's patches, or the lists of the members of its tar files.
         shard: the shard's number.
         licence: of the pixels, for the metadata.
-        output: columns of :func:`schema_of`, values unchanged.
+        output: a row a patch with a list of pixels a band, values unchanged.
 
     Raises:
         UserError: VV is darker than VH over the shard: the bands are swapped.
@@ -93,7 +93,7 @@ def run(
     files = open_source(source, {member.folder for member in members}, {f"{band}.tif" for band in bands})
     rejected: list[tuple[str, str, str]] = []
     odd: list[tuple[str, str]] = []
-    sums = {part: {band: PixelSums() for band in bands} for part in ("all", "train")}
+    sums = {part: {band: PixelSums() for band in bands} for part in ("all", "train", "usual")}
     progress = Progress(log, len(members))
     with replacing(output) as part:
         with (
@@ -125,13 +125,14 @@ def run(
                     if strange := oddity(sensor, result):
                         log.warning("%s %s", patch_id, strange)
                         odd.append((patch_id, strange))
+                    belongs = {"all": True, "train": split == "train", "usual": not strange}
                     for band, here in zip(bands, result, strict=True):
-                        for name in ("all", "train") if split == "train" else ("all",):
+                        for name in filter(belongs.get, belongs):
                             sums[name][band] += here
                 writer.write_table(block.table())
                 progress.add(len(group))
             if sensor == "s1":
-                _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["all"])
+                _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["usual"])
             metadata = {
                 "archive": archive["archive"],
                 "simulated": archive["simulated"],
@@ -218,7 +219,7 @@ def oddity(sensor: str, sums: Sequence[PixelSums]) -> str:
         if here.largest > high or here.smallest < low:
             return f"has {band} from {here.smallest:g} to {here.largest:g}, which no sensor gives"
         if sensor == "s2" and here.largest == 0:
-            return f"has a {band} of zeros alone"
+            return f"has only zeros in {band}"
     return ""
 
 

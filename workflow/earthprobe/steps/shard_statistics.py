@@ -24,8 +24,8 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
     Args:
         patches: ``patches.parquet``.
         shards: all shards of a sensor.
-        max_rejected: the largest share of unreadable patches to go on with; those that the archive has not of
-            Sentinel-2 are not among them.
+        max_rejected: the largest share of unreadable patches to go on with; patches without Sentinel-2 do not
+            count.
         output: JSON: the sensor; each band's mean and std over the train split and over all, in dB or reflectance
             times 10,000, at the resolution as published; the number of patches, and of those that were rejected; the
             patches with values that no sensor gives.
@@ -51,7 +51,7 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
         if any(reason != NO_S2 for _, _, reason in metadata["rejected"]):
             mended.append(str(path))
         here = {name: {b: PixelSums(**s) for b, s in bands.items()} for name, bands in metadata["sums"].items()}
-        if _swapped(here["all"]):
+        if _swapped(here["usual"]):
             darker.append(str(path))
         for name, bands in here.items():
             for band, values in bands.items():
@@ -63,7 +63,7 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
         raise UserError(
             f"{len(damaged)} of {count} patches ({len(damaged) / count:.1%}) are rejected, more than"
             f" archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first is {damaged[0][0]}:"
-            f" {damaged[0][2]}; after mending them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
+            f" {damaged[0][2]}; after fixing them, delete {' '.join(mended[:3])}{' ...' if mended[3:] else ''}"
             " and run again"
         )
     if count and len(left_out) - len(damaged) == count:
@@ -72,8 +72,9 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
             f"{source['archive']}: no patch has its Sentinel-2 patch in the archive: the first is sought in the folder"
             f" {folder}: is it the archive that belongs to these lists?"
         )
-    if _swapped(sums["all"]):
-        vv, vh = sums["all"]["VV"], sums["all"]["VH"]
+    usual = sums.pop("usual")  # fill values alone can darken a band
+    if _swapped(usual):
+        vv, vh = usual["VV"], usual["VH"]
         raise UserError(
             f"{source['archive']}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), in {darker[0]}"
             " among others, so the two bands are swapped: check how the archive was made"

@@ -13,7 +13,7 @@ PLACES = {
     "features/": "embeddings: one Parquet file a feature set",
     "index.parquet": "patches, splits and labels",
     "rejected.csv": "patches that could not be read",
-    "split_mismatches.csv": "patches whose split files and folders disagree",
+    "split_mismatches.csv": "patches on which split files and folders disagree",
     "config.yaml": "the configuration with every default",
 }
 

@@ -65,7 +65,7 @@ def run(
         [
             f"{row['features']}, {row[aside]}",
             row["probe"],
-            *(_figure(metric, row[metric.name]) for metric in METRICS),
+            *(_figure(metric, row.get(metric.name)) for metric in METRICS),
             row["source"],
         ]
         for aside, group in (("weights", ours), ("data", theirs))
@@ -140,7 +140,7 @@ def _grid(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 STYLE = """
 body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
 th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
-td:nth-child(n+3):nth-child(-n+11) { text-align: right; } tr.published { color: #666; }
+td:nth-child(n+3):nth-last-child(n+2) { text-align: right; } tr.published { color: #666; }
 """
 
 

@@ -52,10 +52,11 @@ def run(
         log.info("%s, %d classes: %s", entry["kind"], label_set, {s: len(p.ids) for s, p in data.parts.items()})
         fitted: Fitted = fit(data, threads=threads, **options)
         parts = {split: data.parts[split] for split in ("val", "test")}
+        scored = fitted.scores
+        if any(scored[s].shape != p.targets.shape or not np.isfinite(scored[s]).all() for s, p in parts.items()):
+            raise UserError(f"{entry['kind']}: some scores are missing or not finite: try other hyper-parameters")
         values = np.concatenate([fitted.scores[split] for split in parts]).astype(np.float32)
         targets = np.concatenate([part.targets for part in parts.values()])
-        if values.shape != targets.shape or not np.isfinite(values).all():
-            raise UserError(f"{entry['kind']}: some scores are missing or not finite: try other hyper-parameters")
         ids = [patch_id for part in parts.values() for patch_id in part.ids]
         splits = [split for split, part in parts.items() for _ in part.ids]
         patches = {split: len(part.ids) for split, part in data.parts.items()}

@@ -69,7 +69,9 @@ def run(
         (vectors,) = read_embeddings(features, [chosen["row"].to_numpy()])
         log.info("%d of %d train patches", len(chosen), len(train))
         if len(chosen) < LEAST:
-            raise UserError(f"{features} has {len(chosen)} train patches, too few to lay out: {LEAST} at least")
+            raise UserError(
+                f"{features} has {len(chosen)} train patches, too few to lay out: at least {LEAST} are needed"
+            )
         layout = umap.UMAP(
             n_neighbors=min(neighbors, len(vectors) - 1),
             min_dist=min_distance,

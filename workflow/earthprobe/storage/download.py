@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 MIRRORS = "EARTHPROBE_MIRRORS"
-"""The variable of the environment that holds the addresses of folders to download from first, parted by spaces."""
+"""The variable of the environment that holds the addresses of folders to download from first, separated by spaces."""
 
 CHUNK = 2**20
 TIMEOUT = 60.0  # seconds without a byte
@@ -72,13 +72,13 @@ def download(urls: Sequence[str], output: Path, algorithm: str, digest: str, *, 
                     _sidecar(part).unlink(missing_ok=True)
                     return
         except OSError as error:
-            raise UserError(f"{part}: {error.strerror}: mend that and run again; what has arrived is kept") from error
+            raise UserError(f"{part}: {error.strerror}: fix that and run again; what was downloaded is kept") from error
         finally:
             if part.exists() and not _size(part):
                 part.unlink()
     raise UserError(
         f"{output.name} cannot be fetched: {'; '.join(reasons)}; run again to go on, or put it into {output.parent}"
-        " when no run is at work"
+        " while nothing is running"
     )
 
 
@@ -159,11 +159,11 @@ def _transfer(url: str, part: Path) -> bool:
         free = shutil.disk_usage(part.parent).free + (0 if have else _size(part))
         if rest and int(rest) > free:
             raise UserError(
-                f"{url} has {int(rest) / 1e9:.1f} GB to send, but only {free / 1e9:.1f} GB are free in {part.parent}"
+                f"{url} has {int(rest) / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free in {part.parent}"
             )
         if total:
             write_text(_sidecar(part), json.dumps({"total": total}))
-        log.info("%s: %s", url, f"{(total or 0) / 1e9:.2f} GB, {have / 1e9:.2f} GB of them are here")
+        log.info("%s: %s", url, f"{(total or 0) / 1e9:.2f} GB, {have / 1e9:.2f} GB already here")
         progress = Progress(log, (total or 0) // CHUNK, "MiB")
         progress.add(have // CHUNK)
         with part.open("r+b") as stream:

@@ -75,6 +75,6 @@ def check_ids(path: Path, expected: Sequence[str]) -> None:
         ids = file.read(columns=["patch_id"])["patch_id"].to_pylist()
     if ids != list(expected):
         raise UserError(
-            f"{path} holds {len(ids)} patches where {len(expected)} were written, or other ones:"
+            f"{path} holds {len(ids)} patches where {len(expected)} were written, or different ones:"
             " the disk may be faulty; run again"
         )

@@ -126,7 +126,7 @@ class Packed:
         except OSError as error:
             raise ValueError(f"{name} cannot be read: {error.strerror}") from error
         if len(content) < size:
-            raise ValueError(f"{name} cannot be read: the archive has become shorter")
+            raise ValueError(f"{name} cannot be read: the archive is shorter than when it was indexed")
         return content
 
     def has(self, folder: str) -> bool:

@@ -36,7 +36,7 @@ KINDS = {
 }
 """What has no bytes, whatever its header says."""
 
-SPARSE = "it holds sparse files, which are not read: pack it anew without --sparse"
+SPARSE = "it holds sparse files, which are not read: pack it again without --sparse"
 
 
 class Member(NamedTuple):
@@ -156,14 +156,14 @@ class TarReader:
             length = self._number(digits.decode("ascii", "replace"))
             key, equals, value = content[len(digits) + 1 : length - 1].partition(b"=")
             if not len(digits) < length <= len(content) or not equals:
-                raise self._damaged("a pax header is none")
+                raise self._damaged("a pax header cannot be read")
             records[key.decode("utf-8", "replace")] = value.decode("utf-8", "surrogateescape")
             content = content[length:]
         return records
 
     def _number(self, digits: str) -> int:
         if not re.fullmatch(r"[0-9]{1,19}", digits):
-            raise self._damaged("a pax header is none")
+            raise self._damaged("a pax header cannot be read")
         return int(digits)
 
     def _skip_zeros(self) -> None:
@@ -205,7 +205,7 @@ def opened(files: Sequence[Path]) -> Iterator[TarReader]:
                 raise  # not of the decoders: of the disk
             if "too much memory" in str(error):
                 raise UserError(
-                    f"{where} was packed by zstd --long, which is not read: pack it anew without"
+                    f"{where} was packed by zstd --long, which is not read: pack it again without"
                 ) from error
             raise UserError(f"{where} is damaged: {str(error).splitlines()[0]}; fetch it again") from error
 
