@@ -108,7 +108,7 @@ def test_a_node_is_lost(run: SlurmClone, finished: Undisturbed, cluster: Cluster
     finally:
         cluster.start_node(node)
         wait_for(
-            f"{node} again", lambda: answers("scontrol", "update", f"nodename={node}", "state=resume"), timeout=120
+            f"{node} again", lambda: answers("scontrol", "update", f"nodename={node}", "state=resume"), timeout=400
         )
     assert status == 0, output
     assert "NODE_FAIL" in state(job)

@@ -42,7 +42,7 @@ def test_a_table_of_something_else_is_named(tmp_path: Path):
     pl.DataFrame({"patch_id": ["S2A"], "s1_name": ["S1A"], "split": ["val"], "country": ["Austria"]}).write_parquet(
         path
     )
-    with pytest.raises(UserError, match=r"metadata.parquet: 'val' is not a split: train, validation, test are$"):
+    with pytest.raises(UserError, match=r"metadata.parquet: 'val' is not a split: expected train, validation, test$"):
         list(entries([path]))
 
 

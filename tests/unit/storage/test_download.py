@@ -191,7 +191,7 @@ def test_every_reason_is_said(server: Server, output: Path):
 def test_room_is_asked_for_before_the_transfer(server: Server, output: Path, monkeypatch: pytest.MonkeyPatch):
     usage = shutil.disk_usage(output.parent.parent)._replace(free=1000)
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
-    with pytest.raises(UserError, match=r"has 0.0 GB to send, but only 0.0 GB are free in .*data$"):
+    with pytest.raises(UserError, match=r"has 0.0 GB, but only 0.0 GB are free in .*data$"):
         fetch.run(kind=KIND, file=NAME, output=output)
     assert left(output) == []
 
@@ -203,7 +203,7 @@ def test_a_disk_that_fills_keeps_what_has_arrived(
     with monkeypatch.context() as patch:  # as if another process filled it meanwhile
         patch.setattr(shutil, "disk_usage", lambda _: free)
         with pytest.raises(
-            UserError, match=r"No space left on device: fix that and run again; what has arrived is kept"
+            UserError, match=r"No space left on device: fix that and run again; what was downloaded is kept"
         ):
             fetch.run(kind=KIND, file=NAME, output=small_disk / NAME)
     assert 2**18 < (small_disk / f".{NAME}.fetching").stat().st_size < len(CONTENT)
