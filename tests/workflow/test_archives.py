@@ -38,7 +38,7 @@ def test_real_patches_go_all_the_way(clone: Clone, v1_sample: Path):
     results = clone.results("sample")
     index = pl.read_parquet(results / "index.parquet")
     assert dict(index["split"].value_counts().iter_rows()) == {"train": 69, "val": 25, "test": 35}
-    vectors = pl.read_parquet(results / "features/pixels_base.parquet")["embedding"].to_numpy()
+    vectors = pl.read_parquet(results / "features/pixels.parquet")["embedding"].to_numpy()
     assert vectors.shape == (129, 768)
     assert np.isfinite(vectors).all()
     for rows in tables(results).values():
@@ -49,7 +49,7 @@ def test_real_patches_go_all_the_way(clone: Clone, v1_sample: Path):
         "class_distribution_43",
         "umap_pixels_43",
         "gallery_pixels_43_knn",
-        "confusion_pixels_base_43_mlp",
+        "confusion_pixels_43_knn",
     ):
         assert (results / f"figures/{kind}.png").read_bytes().startswith(b"\x89PNG")
         assert (results / f"figures/{kind}.csv").stat().st_size > 0
@@ -84,7 +84,7 @@ def test_the_demos_pixels_are_like_real_ones(demo: Path):
 def test_the_demo_has_no_perfect_class_and_fails_on_rare_ones(demo: Path):
     for label_set in (19, 43):
         for probe in ("random_forest", "linear", "mlp"):
-            table = pl.read_csv(demo / f"probes/pixels_base/{label_set}/{probe}/per_class.csv")
+            table = pl.read_csv(demo / f"probes/dofa_base/{label_set}/{probe}/per_class.csv")
             assert table["f2"].max() < 1
             rare = table.filter(pl.col("support").is_between(1, 7))
             assert rare.height >= 2
@@ -198,7 +198,7 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
     page = (results / "check.html").read_text()
     assert all(f"pixels of {band}" in page for band in BANDS)
     assert "patches without Sentinel-2" in page
-    line = f"{absent},train,shard_s2,has no Sentinel-2 patch in the archive"
+    line = f"{absent},train,shard s2,has no Sentinel-2 patch in the archive"
     assert (results / "rejected.csv").read_text().splitlines()[1:] == [line]
     # Without the other sensor, only the names and the labels of its patches are read.
     alone = config | {"features": {"s2": config["features"]["s2"]}}

@@ -14,6 +14,7 @@ from earthprobe.storage.parquet import read_metadata
 from tests.clone import TINY, Clone, example
 
 CONFIG: dict[str, Any] = TINY | {
+    "archive": TINY["archive"] | {"name": "extending"},
     "label_sets": [19],
     "features": TINY["features"] | {"edges": {"kind": "./my_model.py", "bands": ["VV", "VH"], "widths": [1, 4]}},
     "probes": {"linear": TINY["probes"]["linear"], "centroids": {"kind": "./my_probe.py", "sharpness": 2.0}},
@@ -30,19 +31,19 @@ def own(clone: Clone) -> Clone:
 
 
 def test_they_have_rows_of_their_own(own: Clone):
-    with (own.results() / "tables/classification_19.csv").open() as stream:
+    with (own.results("extending") / "tables/classification_19.csv").open() as stream:
         rows = [(row["features"], row["probe"]) for row in csv.DictReader(stream) if row["source"] == "this run"]
     assert rows == [(f, p) for f in ("pixels", "edges") for p in ("linear", "centroids")]
-    metadata = read_metadata(own.results() / "features/edges.parquet")
+    metadata = read_metadata(own.results("extending") / "features/edges.parquet")
     assert metadata["kind"] == "./my_model.py"
     assert metadata["widths"] == [1, 4]
     assert metadata["normalization"]["kind"] == "zscore"
 
 
 def test_a_saved_probe_scores_new_embeddings(own: Clone):
-    folder = own.results() / "probes/edges/19/centroids"
+    folder = own.results("extending") / "probes/edges/19/centroids"
     scores = pl.read_parquet(folder / "scores.parquet")
-    features = pl.read_parquet(own.results() / "features/edges.parquet")
+    features = pl.read_parquet(own.results("extending") / "features/edges.parquet")
     known = scores.select("patch_id").join(features, on="patch_id", how="left", maintain_order="left")
     again = registry.load("probes", str(own.folder / "my_probe.py")).read(folder / "model.safetensors")
     np.testing.assert_allclose(again(known["embedding"].to_numpy()), scores["scores"].to_numpy(), atol=1e-5)

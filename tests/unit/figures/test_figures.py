@@ -111,7 +111,7 @@ def test_label_correlation(index: Path, tmp_path: Path, drawn: list[Figure], ord
                 assert np.isnan(shown[i, j])
             else:
                 assert shown[i, j] == pytest.approx(value)
-    assert "1 classes that the train split lacks" in texts(drawn[0])
+    assert "1 class that the train split lacks" in texts(drawn[0])
 
 
 def per_class(path: Path, seed: int) -> Path:
@@ -176,7 +176,7 @@ def test_confusion(tmp_path: Path, drawn: list[Figure]):
         shares = axes.images[0].get_array()
         assert shares[1, 1] == pytest.approx(row["tp"] / max(row["support"], 1))
         assert cells[3][1] == (f"{100 * shares[1, 1]:.0f} %" if row["support"] else "–")
-    assert "1 classes have no positive" in texts(drawn[0])
+    assert "1 class has no positive" in texts(drawn[0])
 
 
 def write_coordinates(path: Path, index: Path, count: int) -> np.ndarray:
@@ -220,7 +220,7 @@ def test_umap_panels(index: Path, tmp_path: Path, drawn: list[Figure], monkeypat
     assert kinds == {1, 2}  # some classes by points, some by density
     text = texts(drawn[0])
     assert "UMAP of 500 of 600 train patches" in text
-    assert "1 classes are in none of them" in text
+    assert "1 class is in none of them" in text
     assert "random weights (seed 0)" in text
 
 

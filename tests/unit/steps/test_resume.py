@@ -40,10 +40,8 @@ def start(tmp_path: Path) -> Iterator[object]:
 
 
 def gone() -> int:
-    """The number of a process that has ended."""
-    process = subprocess.Popen(["true"])
-    process.wait()
-    return process.pid
+    """The number of a process that is not there, and that no other will get meanwhile."""
+    return int(Path("/proc/sys/kernel/pid_max").read_text()) + 1
 
 
 def test_a_job_of_a_run_that_is_gone_is_ended(folder: Path, start):

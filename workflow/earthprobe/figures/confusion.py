@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from earthprobe.figures.style import new_figure, note, save, wrapped
+from earthprobe.figures.style import count, new_figure, note, save, wrapped
 from earthprobe.storage.files import write_csv
 
 COLUMNS = ("class", "name", "support", "tn", "fp", "fn", "tp", "data", "weights")
@@ -54,10 +54,10 @@ def draw(csv: Path, probe: str, outputs: Sequence[Path]) -> None:
         totals = counts.sum(axis=1, keepdims=True)
         shares = counts / np.maximum(totals, 1)
         axes.imshow(shares, cmap="Blues", vmin=0, vmax=1.15, aspect="auto")
-        for (i, j), count in np.ndenumerate(counts):
+        for (i, j), cell in np.ndenumerate(counts):
             share = f"{100 * shares[i, j]:.0f} %" if totals[i, 0] else "–"
             colour = "white" if shares[i, j] > 0.6 else "black"
-            axes.text(j, i, f"{count:,}\n{share}", ha="center", va="center", fontsize=7, color=colour)
+            axes.text(j, i, f"{cell:,}\n{share}", ha="center", va="center", fontsize=7, color=colour)
         axes.set_title(wrapped(row["name"], 26), fontsize=7, pad=3)
         axes.set_xticks([0, 1], ["no", "yes"], fontsize=6.5)
         axes.set_yticks([0, 1], ["no", "yes"], fontsize=6.5)
