@@ -39,7 +39,7 @@ def test_real_patches_go_all_the_way(clone: Clone, v1_sample: Path):
     index = pl.read_parquet(results / "index.parquet")
     assert dict(index["split"].value_counts().iter_rows()) == {"train": 69, "val": 25, "test": 35}
     vectors = pl.read_parquet(results / "features/pixels.parquet")["embedding"].to_numpy()
-    assert vectors.shape == (129, 768)
+    assert vectors.shape == (129, 18)
     assert np.isfinite(vectors).all()
     for rows in tables(results).values():
         assert list(rows) == ["linear", "knn"]
