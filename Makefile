@@ -17,7 +17,7 @@ resume: .venv/ready  ## the same after a killed run; ARGS="--workflow-profile sl
 	$(BIN)/earthprobe resume $(or $(ARGS),--cores $(CORES))
 
 test: .venv/ready  ## unit tests first; then runs of the workflow and of SLURM, which mostly waits, side by side
-	$(BIN)/python -m pytest tests/unit --numprocesses $(CORES) --cov --cov-report=term:skip-covered
+	$(BIN)/python -m pytest tests/unit --numprocesses $(CORES) --dist worksteal --cov --cov-report=term:skip-covered
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-workflow test-slurm
 
 test-workflow: .venv/ready
@@ -27,7 +27,7 @@ test-slurm: .venv/ready
 	$(BIN)/python -m pytest tests/slurm
 
 test-lowest: .venv-lowest/ready  ## unit tests with the lowest versions that pyproject.toml allows
-	.venv-lowest/bin/python -m pytest tests/unit --numprocesses $(CORES)
+	.venv-lowest/bin/python -m pytest tests/unit --numprocesses $(CORES) --dist worksteal
 
 bench: .venv/ready  ## speed and memory beside other ways, as one table
 	$(BIN)/python -m bench

@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -165,3 +166,16 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
         pytest.skip("DISK ABSENT: only root can mount a small one")
     yield disk
     subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.fixture(scope="module")
+def shallow_dofa() -> Iterator[None]:
+    """DOFA base with two of its twelve blocks: for tests of what is done with a model, not of the model."""
+    from earthprobe.models import dofa
+    from torchgeo.models import DOFA
+
+    name = "dofa_base_patch16_224"
+    shallow = partial(DOFA, patch_size=16, embed_dim=768, depth=2, num_heads=12)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setitem(dofa.ARCHITECTURES, name, dofa.ARCHITECTURES[name]._replace(build=shallow))
+        yield

@@ -1,6 +1,7 @@
 """DOFA against torchgeo's own, and against what is published of its weights."""
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from earthprobe.models.interface import Inputs, Prepare
 from earthprobe.models.weights import fit_state
 from earthprobe.sensors import BANDS
 from torch import nn
+from torchgeo.models import DOFA
 
 from tests.conftest import SHARED, needs
 
@@ -46,8 +48,14 @@ def expected(model: torch.nn.Module, pixels: torch.Tensor, wavelengths: list[flo
     ],
     ids=str,
 )
-def test_embeddings_equal_torchgeos(pixels: torch.Tensor, model: str, wavelengths: list[float]):
+def test_embeddings_equal_torchgeos(
+    pixels: torch.Tensor, model: str, wavelengths: list[float], monkeypatch: pytest.MonkeyPatch
+):
     torch.manual_seed(1)
+    large = partial(DOFA, patch_size=16, embed_dim=1024, depth=2, num_heads=16)  # of 24 blocks, to spare 12 seconds
+    monkeypatch.setitem(
+        dofa.ARCHITECTURES, "dofa_large_patch16_224", dofa.Architecture(large, dofa.DOFALarge16_Weights)
+    )
     theirs = architecture(model)
     torch.nn.init.normal_(theirs.pos_embed, std=0.02)  # zero in an untrained model, so it would hide a slip
     torch.nn.init.normal_(theirs.cls_token, std=0.02)

@@ -18,9 +18,11 @@ OPTIONS: dict[str, dict[str, Any]] = {"dofa": {"model": "dofa_base_patch16_224"}
 SIZES = {"dofa": 224}
 BFLOAT16 = [name for name in registry.names("models") if "precision" in registry.kind("models", name).facts["options"]]
 
+pytestmark = pytest.mark.usefixtures("shallow_dofa")
+
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(shallow_dofa: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Random weights of the kinds that have any, and a model of one's own."""
     made = tmp_path_factory.mktemp("models")
     (made / "own.py").write_text(example("my_model.py"))

@@ -28,9 +28,11 @@ from tests.conftest import Indexer, TinyArchive, index_folder, read_band
 BASE = "dofa_base_patch16_224"
 LICENCE = "CDLA-Permissive-1.0"
 
+pytestmark = pytest.mark.usefixtures("shallow_dofa")
+
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def weights(shallow_dofa: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("weights") / "weights.safetensors"
     embed_weights.run(kind="dofa", model=BASE, weights="random:0", output=path)
     return path

@@ -19,13 +19,15 @@ from tests.server import serving
 
 BASE = "dofa_base_patch16_224"
 
+pytestmark = pytest.mark.usefixtures("shallow_dofa")
+
 
 def store(weights: str, output: Path, mirrors: Sequence[str] = ()) -> None:
     embed_weights.run(kind="dofa", model=BASE, weights=weights, output=output, mirrors=mirrors)
 
 
 @pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkpoint(shallow_dofa: None, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A file like the published one, with its hash in its name; random weights."""
     torch.manual_seed(7)
     state = {k: v for k, v in dofa.architecture(BASE).state_dict().items() if k not in dofa.MAY_LACK}
