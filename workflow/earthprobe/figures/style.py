@@ -40,6 +40,7 @@ mpl.rcParams.update(
         "axes.spines.right": False,
         "axes.linewidth": 0.6,
         "pdf.fonttype": 42,  # text in a PDF stays text
+        "image.composite_image": False,  # pictures of patches stay theirs in a PDF, and need no time to be blended
     }
 )
 
