@@ -75,6 +75,9 @@ def prepare(data: Path, share: int, results: Path) -> int:
     frame = frame.filter([shard_of(f"share {name}", 100) < share for name in frame["patch_id"]])
     frame = frame.with_columns(
         country=pl.lit(None, pl.String),
+        date=pl.lit(None, pl.Date),
+        longitude=pl.lit(None, pl.Float64),
+        latitude=pl.lit(None, pl.Float64),
         shard=pl.Series([shard_of(name, SHARDS) for name in frame["patch_id"]], dtype=pl.UInt16),
         folder_s1=pl.col("patch_id"),
         folder_s2=pl.col("s2_id"),

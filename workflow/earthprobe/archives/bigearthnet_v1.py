@@ -4,8 +4,11 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from earthprobe.archives.grid import centres, date_of
 from earthprobe.archives.interface import SPLITS, Entry
 from earthprobe.errors import UserError
+
+__all__ = ["DEPTH", "centres", "entries", "folder_of"]
 
 DEPTH = 1
 
@@ -23,7 +26,7 @@ def entries(lists: Sequence[Path]) -> Iterator[Entry]:
     """
     for split, path in zip(SPLITS, lists, strict=True):
         for s2_id, patch_id in read_split(path):
-            yield Entry(patch_id, s2_id, split, None)
+            yield Entry(patch_id, s2_id, split, None, date_of(patch_id))
 
 
 def folder_of(sensor: str, patch_id: str, s2_id: str) -> str:

@@ -4,7 +4,8 @@ A kind's module, ``<kind>.py``, has
 
 - ``DEPTH``, how many folders below the archive's own a patch of Sentinel-1 lies;
 - ``entries(lists)``, which yields an :class:`Entry` for each line of the archive's lists of patches;
-- ``folder_of(sensor, patch_id, s2_id)``, where a patch's files of a sensor should lie.
+- ``folder_of(sensor, patch_id, s2_id)``, where a patch's files of a sensor should lie;
+- ``centres(patch_ids)``, longitude and latitude in degrees, NaN where they are not known.
 
 Labels are a module of their own, ``<kind>_labels.py``, since a change of labels must embed nothing again. It has
 
@@ -13,12 +14,13 @@ Labels are a module of their own, ``<kind>_labels.py``, since a change of labels
 
 The YAML file has ``folders`` and ``tars`` (the names under which each sensor's files are published), ``lists`` (the
 files that say which patch is of which split, each by all of its names), ``extra_lists`` (those that an option asks
-for), ``labels_from`` (``patches``: each has a file of its own, or ``lists``), ``label_sets`` (their names), ``licence``
-and ``published`` (``files``: where they are and their MD5; ``patches``, ``in_no_split``, ``statistics`` and
-``label_counts``, which `check` compares). An archive in another's format names that in ``read_as``, and has no modules
-for reading.
+for), ``labels_from`` (``patches``: each has a file of its own, or ``lists``), ``label_sets`` (their names), ``knows``
+(what else it says of a patch: ``date``, ``place``), ``licence`` and ``published`` (``files``: where they are and their
+MD5; ``patches``, ``in_no_split``, ``statistics`` and ``label_counts``, which `check` compares). An archive in another's
+format names that in ``read_as``, and has no modules for reading.
 """
 
+import datetime
 from collections.abc import Iterable, Sequence
 from typing import Literal, NamedTuple
 
@@ -35,6 +37,7 @@ class Entry(NamedTuple):
     s2_id: str
     split: str
     country: str | None
+    date: datetime.date | None = None
 
 
 class LabelSet(NamedTuple):

@@ -5,9 +5,12 @@ from pathlib import Path
 
 import polars as pl
 
+from earthprobe.archives.grid import centres, date_of
 from earthprobe.archives.interface import Entry
 from earthprobe.errors import UserError
 from earthprobe.storage.parquet import read_table
+
+__all__ = ["DEPTH", "centres", "entries", "folder_of"]
 
 DEPTH = 2
 
@@ -32,7 +35,7 @@ def entries(lists: Sequence[Path]) -> Iterator[Entry]:
         for patch_id, s2_id, split, country in table.rows():
             if split not in SPLIT_NAMES:
                 raise UserError(f"{path}: {split!r} is not a split: expected {', '.join(SPLIT_NAMES)}")
-            yield Entry(patch_id, s2_id, SPLIT_NAMES[split], country)
+            yield Entry(patch_id, s2_id, SPLIT_NAMES[split], country, date_of(patch_id))
 
 
 def folder_of(sensor: str, patch_id: str, s2_id: str) -> str:

@@ -29,6 +29,9 @@ SCHEMA = pa.schema(
         ("s2_id", pa.string()),
         ("split", pa.string()),
         ("country", pa.string()),
+        ("date", pa.date32()),
+        ("longitude", pa.float64()),
+        ("latitude", pa.float64()),
         ("shard", pa.uint16()),
         ("folder_s1", pa.string()),
         ("folder_s2", pa.string()),
@@ -153,7 +156,7 @@ def run(
         shards: how many shards the patches are spread over.
         archive: the archive's name, kept in the metadata.
         simulated: whether the patches are drawn at random, kept in the metadata.
-        output: a row a patch: its ids, split, country, shard, and where its files lie.
+        output: a row a patch: its ids, split, country, date, place, shard, and where its files lie.
         mismatches: CSV of the patches in a split but not in the archive, in the archive but in no split, or twice
             in splits.
 
@@ -191,10 +194,13 @@ def run(
             [entry.s2_id for entry in entries],
             [entry.split for entry in entries],
             [entry.country for entry in entries],
+            [entry.date for entry in entries],
+            *module.centres(found).T,
             [shard_of(patch_id, shards) for patch_id in found],
             [folders[patch_id] for patch_id in found],
             [module.folder_of("s2", entry.patch_id, entry.s2_id) for entry in entries],
         ]
-        arrays = [pa.array(column, type=f.type) for column, f in zip(columns, SCHEMA, strict=True)]
+        # What is not known is null, not NaN.
+        arrays = [pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, SCHEMA, strict=True)]
         write_csv(mismatches, ("patch_id", "split", "problem"), _listed(problems))
         pq.write_table(pa.table(arrays, with_metadata(SCHEMA, metadata)), part, compression="zstd")
