@@ -71,7 +71,11 @@ BAD = [
     ("features", {}, "features: is empty"),
     ("features.dofa_base.model", "dofa", "features.dofa_base.model: 'dofa' is unknown: one of dofa_base"),
     ("features.dofa_base.bands", ["VV", "B4"], "features.dofa_base.bands: 'B4' is unknown: one of VV, VH, B01, B02"),
-    ("features.dofa_base.kind", "dofaa", "features.dofa_base.kind: 'dofaa' is unknown: one of dofa, statistics"),
+    (
+        "features.dofa_base.kind",
+        "dofaa",
+        "features.dofa_base.kind: 'dofaa' is unknown: one of callable, dofa, file, galileo, location, rcf, statistics",
+    ),
     ("features.dofa_base.kind", "x.py", "features.dofa_base.kind: x.py does not exist"),
     ("features.dofa_base.bands", ["VV"], "wavelengths: give one for each band, in their order: 2 given for VV$"),
     (
@@ -346,7 +350,7 @@ def test_a_yaml_file_beside_it_says_more(tmp_path: Path):
         "options: {bands: {$ref: '#/$defs/bands'}, radius: {type: integer, default: 2}}\n"
     )
     config = DEMO | {"features": {"own": {"kind": str(path), "bands": ["VV"]}}}
-    message = rf"features.own.bands: VV is in dB, but the model {path} needs amplitude: take other bands"
+    message = rf"features.own.bands: VV is in dB, but {path} needs amplitude: take other bands"
     with pytest.raises(UserError, match=message):
         resolve(config)
     config["features"]["own"]["radius"] = "wide"

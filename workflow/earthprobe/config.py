@@ -8,7 +8,6 @@ import functools
 import json
 import math
 import os
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,16 @@ from jsonschema.exceptions import ValidationError, best_match
 from earthprobe import registry
 from earthprobe.archives import find
 from earthprobe.errors import UserError
-from earthprobe.sensors import BANDS, UNITS
+from earthprobe.feature_sets import check_feature_set
+from earthprobe.sensors import BANDS
 
 DEFAULT_MODEL = "dofa"
 """The kind of a feature set that names none, as in version 0.1."""
 
 BASE = Path(__file__).with_name("config.yaml")
+
+NAME = "^[a-z0-9][a-z0-9_-]*$"
+"""The form of names that become file names, as the schema has it."""
 
 Schema = dict[str, Any]
 
@@ -58,8 +61,10 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     resolved: dict[str, Any] = _complete(config, schema(), schema()["$defs"], ())
     _check_archive(resolved["archive"], resolved["features"])
     resolved["label_sets"] = _label_sets(resolved["archive"]["kind"], resolved["label_sets"])
+    if not sensors_of(resolved["features"]):
+        raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")
     for name, feature_set in resolved["features"].items():
-        _check_feature_set(name, feature_set)
+        check_feature_set(name, feature_set, resolved["archive"]["kind"])
     return resolved
 
 
@@ -76,7 +81,7 @@ def _complete(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -
     _check_level(value, schema, defs, path)
     if isinstance(value, Mapping):
         known = schema.get("properties", {})
-        extra = schema.get("additionalProperties")
+        extra = schema.get("additionalProperties") or {}
         complete = {key: _complete(item, known.get(key, extra), defs, (*path, str(key))) for key, item in value.items()}
         # In the schema's order, so that the same configuration always gives the same text.
         for key, part in known.items():
@@ -136,8 +141,10 @@ def _explain(error: ValidationError) -> str:
             return f"{error.message}: add it"
         case "enum":
             return f"{error.instance!r} is unknown: one of {', '.join(map(str, rule))}"
-        case "pattern":
+        case "pattern" if rule == NAME:
             return f"{error.instance!r} is not a valid name: use lower-case letters, digits, _ and -"
+        case "pattern":
+            return f"{error.instance!r} does not have the form {rule}"
         case "minProperties":
             return "is empty: give at least one entry"
         case _:
@@ -164,7 +171,7 @@ def sensors_of(features: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]
     """Which feature sets see which sensor: sensor -> their names, ``s1`` first; without those that none sees."""
     sensors: dict[str, list[str]] = {"s1": [], "s2": []}
     for name, feature_set in features.items():
-        for sensor in {BANDS[band].sensor for band in feature_set["bands"]}:
+        for sensor in {BANDS[band].sensor for band in feature_set.get("bands", ())}:
             sensors[sensor].append(name)
     return {sensor: names for sensor, names in sensors.items() if names}
 
@@ -181,41 +188,6 @@ def _check_archive(archive: Mapping[str, Any], features: Mapping[str, Mapping[st
     for sensor in ("s1", *sensors_of(features)):
         find.patch_files(archive, sensor)
     find.lists(archive)
-
-
-def _check_feature_set(name: str, feature_set: Mapping[str, Any]) -> None:
-    facts = registry.kind("models", feature_set["kind"]).facts
-    bands = feature_set["bands"]
-    for option, described in facts["options"].items():
-        values = feature_set.get(option)
-        if described.get("one_a_band") and values is not None and len(values) != len(bands):
-            raise UserError(
-                f"config: features.{name}.{option}: give one for each band, in their order: {len(values)} given for"
-                f" {', '.join(bands)}"
-            )
-    _check_unit(name, feature_set, facts.get("unit", "z-score"))
-    weights = feature_set.get("weights")
-    if weights is None or weights in facts.get("weights", ()) or re.fullmatch(r"random:\d{1,9}", weights):
-        return
-    if not Path(weights).is_file():
-        known = "".join(f"{member}, nor " for member in facts.get("weights", ()))
-        raise UserError(f"config: features.{name}.weights: {weights!r} is neither {known}random:<seed>, nor a file")
-
-
-def _check_unit(name: str, feature_set: Mapping[str, Any], wanted: str) -> None:
-    """Refuses pixels in a unit that the model was not made for.
-
-    A z-score can be had of every unit; ``any`` takes pixels as they are.
-    """
-    if wanted in ("any", "z-score"):
-        return
-    for band in feature_set["bands"]:
-        unit = UNITS[BANDS[band].sensor]
-        if unit != wanted:
-            raise UserError(
-                f"config: features.{name}.bands: {band} is in {unit}, but the model {feature_set['kind']} needs"
-                f" {wanted}: take other bands, or another model"
-            )
 
 
 def check_writable(folder: Path) -> None:

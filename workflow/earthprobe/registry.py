@@ -44,7 +44,7 @@ COMMON: dict[str, dict[str, Any]] = {
 }
 """The options of a user's own kind beside the keywords of its function."""
 
-CHANGES_NO_RESULT = {"__init__", "cli", "config", "errors", "progress", "registry", "storage.download"}
+CHANGES_NO_RESULT = {"__init__", "cli", "config", "errors", "feature_sets", "progress", "registry", "storage.download"}
 """Modules that no rule depends on: a better message is no reason to embed an archive again."""
 
 IMPORT = re.compile(
@@ -61,7 +61,8 @@ class Kind(NamedTuple):
         room: ``archives``, ``models`` or ``probes``.
         module: its Python file.
         facts: what its YAML file says: ``description``, ``options`` (a JSON schema each), ``required`` options,
-            ``threads``, ``memory`` and whatever else its room's interface names.
+            ``threads``, ``memory`` and whatever else its room's interface names. A file of the package that
+            it names as ``include`` belongs to it.
     """
 
     name: str
@@ -113,7 +114,8 @@ def kind(room: str, name: str) -> Kind:
 
 @functools.cache
 def _facts(room: str, name: str) -> Mapping[str, Any]:
-    return _read_yaml(PACKAGE / room / f"{name}.yaml")
+    facts = _read_yaml(PACKAGE / room / f"{name}.yaml")
+    return {**facts, **_read_yaml(PACKAGE / facts["include"])} if "include" in facts else facts
 
 
 def _read_yaml(path: Path) -> Mapping[str, Any]:
@@ -210,7 +212,15 @@ def behind(*modules: str) -> list[Path]:
         if path not in seen:
             seen.add(path)
             waiting += imports(path)
-    return sorted(seen)
+    tables = {PACKAGE / _facts(p.parent.name, p.stem)["include"] for p in seen if _includes(p)}
+    return sorted(seen | tables)
+
+
+def _includes(module: Path) -> bool:
+    """Whether a module is that of a kind whose YAML file names a table of facts (``include``)."""
+    if module.parent.parent != PACKAGE or not module.with_suffix(".yaml").is_file():
+        return False
+    return "include" in _facts(module.parent.name, module.stem)
 
 
 @functools.cache

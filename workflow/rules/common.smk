@@ -142,9 +142,31 @@ def seen_by(features):
     return [sensor for sensor in SENSORS if features in SENSORS[sensor]]
 
 
+def sees_pixels(features):
+    """Whether a feature set is made from the shards."""
+    return model_of(features).facts.get("pixels", True)
+
+
+def shown_by(features):
+    """The sensor that pictures of patches show: of both, the colours of Sentinel-2 say more to the eye."""
+    return (seen_by(features) or list(SENSORS))[-1]
+
+
+def vectors_file(features):
+    """The file that a feature set's vectors are taken from, if there is one."""
+    option = model_of(features).facts.get("file")
+    return FEATURES[features][option] if option else []
+
+
 def has_weights(features):
     """Whether a feature set's model has any."""
     return FEATURES[features].get("weights") is not None
+
+
+def is_fitted(features):
+    """Whether a feature set's model takes its weights from the train split."""
+    wanted = model_of(features).facts.get("fitted")
+    return bool(wanted) and all(FEATURES[features][option] in values for option, values in wanted.items())
 
 
 def weights_file(features):

@@ -21,11 +21,38 @@ rule embed_weights:
     params:
         kind=lambda wc: model_of(wc.features).name,
         model=lambda wc: FEATURES[wc.features].get("model", ""),
+        bands=lambda wc: FEATURES[wc.features]["bands"],
         # A path is an input, so that what counts is the file and not where it lies.
         weights=lambda wc: "" if weights_file(wc.features) else FEATURES[wc.features]["weights"],
     shell:
-        "earthprobe embed-weights --kind {params.kind} --model {params.model:q} --weights {params.weights}{input.file:q}"
+        "earthprobe embed-weights --kind {params.kind} --model {params.model:q} --bands {params.bands} --weights {params.weights}{input.file:q}"
         " --output {output} --log {log}"
+
+
+rule fit_model:
+    """What a model takes from the train split."""
+    input:
+        lambda wc: package("steps.fit_model", model_of(wc.features).path),
+        shards=lambda wc: expand("<results>/shards/{sensor}/{shard}.parquet", sensor=seen_by(wc.features), shard=SHARDS),
+        statistics=lambda wc: expand("<results>/band_statistics/{sensor}.json", sensor=seen_by(wc.features)),
+        patches="<results>/patches.parquet",
+    output:
+        ensure("<results>/features/{features}/weights.safetensors", non_empty=True),
+    log:
+        "<logs>/fit_model/{features}.log",
+    benchmark:
+        "<benchmarks>/fit_model/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if is_fitted(name)]),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(2500),
+    params:
+        model=lambda wc: as_json(FEATURES[wc.features]),
+    shell:
+        "earthprobe fit-model --model {params.model:q} --shards {input.shards} --statistics {input.statistics}"
+        " --patches {input.patches} --output {output} --log {log}"
 
 
 rule embed:
@@ -34,7 +61,13 @@ rule embed:
         lambda wc: package("steps.embed", model_of(wc.features).path),
         shard=lambda wc: expand("<results>/shards/{sensor}/{{shard}}.parquet", sensor=seen_by(wc.features)),
         statistics=lambda wc: expand("<results>/band_statistics/{sensor}.json", sensor=seen_by(wc.features)),
-        weights=lambda wc: "<results>/features/{features}/weights.safetensors" if has_weights(wc.features) else [],
+        weights=lambda wc: (
+            "<results>/features/{features}/weights.safetensors"
+            if has_weights(wc.features) or is_fitted(wc.features)
+            else []
+        ),
+        # Dates and places are those of the list of patches, which shards do not repeat.
+        patches=lambda wc: "<results>/patches.parquet" if model_of(wc.features).facts.get("needs") else [],
     output:
         ensure("<results>/features/{features}/{shard}.parquet", non_empty=True),
     log:
@@ -52,9 +85,10 @@ rule embed:
     params:
         model=lambda wc: as_json(FEATURES[wc.features] | weights_by_name(wc.features)),
         weights=lambda wc, input: f"--weights {input.weights}" if input.weights else "",
+        patches=lambda wc, input: f"--patches {input.patches}" if input.patches else "",
     shell:
         "earthprobe embed --model {params.model:q} --shard {input.shard} --statistics {input.statistics}"
-        " {params.weights} --threads {threads} --output {output} --log {log}"
+        " {params.weights} {params.patches} --threads {threads} --output {output} --log {log}"
 
 
 use rule embed as embed_on_cpu with:
@@ -77,6 +111,8 @@ rule merge:
         "<logs>/merge/{features}.log",
     benchmark:
         "<benchmarks>/merge/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if sees_pixels(name)]),
     conda:
         "../../envs/environment.yaml"
     resources:
@@ -84,6 +120,30 @@ rule merge:
     shell:
         "earthprobe merge --shards {input.shards} --patches {input.patches} --rejected {input.rejected}"
         " --output {output} --log {log}"
+
+
+rule take_vectors:
+    """The vectors of a feature set that sees no pixels."""
+    input:
+        lambda wc: package("steps.take_vectors", model_of(wc.features).path),
+        patches="<results>/patches.parquet",
+        file=lambda wc: vectors_file(wc.features),
+    output:
+        ensure("<results>/features/{features}.parquet", non_empty=True),
+    log:
+        "<logs>/take_vectors/{features}.log",
+    benchmark:
+        "<benchmarks>/take_vectors/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if not sees_pixels(name)]),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=lambda wc, input, attempt: memory(**model_of(wc.features).facts["memory"])(wc, input, attempt),
+    params:
+        model=lambda wc: as_json(FEATURES[wc.features]),
+    shell:
+        "earthprobe take-vectors --model {params.model:q} --patches {input.patches} --output {output} --log {log}"
 
 
 rule features:

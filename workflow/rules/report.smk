@@ -84,10 +84,7 @@ rule figure_gallery:
     input:
         package("figures.gallery"),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
-        # Of both sensors, the colours of Sentinel-2 say more to the eye.
-        shards=lambda wc: expand(
-            "<results>/shards/{sensor}/{shard}.parquet", sensor=seen_by(wc.features)[-1:], shard=SHARDS
-        ),
+        shards=lambda wc: expand("<results>/shards/{sensor}/{shard}.parquet", sensor=shown_by(wc.features), shard=SHARDS),
     output:
         png=report(
             "<results>/figures/gallery_{features}_{labels}_{probe}.png",

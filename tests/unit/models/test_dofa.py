@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F  # noqa: N812
 from earthprobe import registry
 from earthprobe.errors import UserError
-from earthprobe.models import dofa
+from earthprobe.models import dofa, packed
 from earthprobe.models.dofa import Dofa, architecture
-from earthprobe.models.interface import Inputs, Prepare
+from earthprobe.models.interface import Inputs, Normalization, Prepare
 from earthprobe.models.weights import fit_state
 from earthprobe.sensors import BANDS
 from torch import nn
@@ -28,7 +28,10 @@ def encoder_of(
     model: nn.Module, wavelengths: list[float], dtype: torch.dtype = torch.float32, inputs: Inputs = INPUTS
 ) -> nn.Sequential:
     """What the step `embed` runs."""
-    return nn.Sequential(Prepare(inputs, "zscore"), Dofa(model, wavelengths).place("cpu", dtype))
+    dofa = Dofa(model, wavelengths).place("cpu", dtype)
+    if dtype == torch.bfloat16:
+        packed.speed_up(dofa)
+    return nn.Sequential(Prepare(Normalization(inputs.mean, inputs.std), inputs.image_size), dofa)
 
 
 def expected(model: torch.nn.Module, pixels: torch.Tensor, wavelengths: list[float]) -> torch.Tensor:
@@ -126,7 +129,7 @@ def test_what_is_known_of_models_and_weights_is_torchgeos(model: str):
     facts = registry.kind("models", "dofa").facts
     members = dofa.ARCHITECTURES[model].weights.__members__
     assert facts["weights"] == list(members)
-    assert dofa.published(model) == {name: member.url for name, member in members.items()}
+    assert dofa.published(model) == {name: (member.url, "") for name, member in members.items()}
     assert sorted(facts["options"]["model"]["enum"]) == sorted(dofa.ARCHITECTURES)
 
 

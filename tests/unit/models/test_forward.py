@@ -22,11 +22,11 @@ class Doubling:
         return pixels.flatten(1) * 2
 
 
-def batches(*sizes: int) -> Iterator[tuple[list[str], np.ndarray]]:
+def batches(*sizes: int) -> Iterator[tuple[list[str], tuple[np.ndarray]]]:
     start = 0
     for size in sizes:
         rows = np.arange(start, start + size, dtype=np.float32)
-        yield [f"p{row:g}" for row in rows], rows.reshape(-1, 1, 1, 1)
+        yield [f"p{row:g}" for row in rows], (rows.reshape(-1, 1, 1, 1),)
         start += size
 
 
@@ -72,7 +72,7 @@ def test_nothing_to_embed():
 def test_a_batch_is_read_before_the_last_one_is_asked_for():
     read = [threading.Event() for _ in range(5)]
 
-    def noted() -> Iterator[tuple[list[str], np.ndarray]]:
+    def noted() -> Iterator[tuple[list[str], tuple[np.ndarray]]]:
         for event, batch in zip(read, batches(1, 1, 1, 1, 1), strict=True):
             event.set()
             yield batch
@@ -85,7 +85,7 @@ def test_a_batch_is_read_before_the_last_one_is_asked_for():
 
 
 def test_an_error_of_the_reader_arrives():
-    def broken() -> Iterator[tuple[list[str], np.ndarray]]:
+    def broken() -> Iterator[tuple[list[str], tuple[np.ndarray]]]:
         yield from batches(2)
         raise UserError("shard is cut short")
 

@@ -22,7 +22,7 @@ def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
     torch.manual_seed(1)
     model = architecture(BASE)
     fast = encoder_of(copy.deepcopy(model), [3.75, 3.75], torch.bfloat16)
-    monkeypatch.setattr("earthprobe.models.dofa.speed_up", lambda blocks: None)
+    monkeypatch.setattr("earthprobe.models.packed.speed_up", lambda model: None)
     plain = encoder_of(model, [3.75, 3.75], torch.bfloat16)
     fast_blocks, plain_blocks = fast[1].blocks, plain[1].blocks
     assert type(fast_blocks[0].mlp.fc1) is not type(plain_blocks[0].mlp.fc1)

@@ -13,7 +13,7 @@ import torch.nn.functional as F  # noqa: N812
 from earthprobe.errors import UserError
 from earthprobe.models import dofa
 from earthprobe.models.dofa import Dofa, architecture
-from earthprobe.models.interface import Inputs, Prepare
+from earthprobe.models.interface import Normalization, Prepare
 from earthprobe.models.weights import load, origin_of
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import embed, embed_weights, shard, shard_statistics
@@ -44,9 +44,8 @@ def load_model(path: Path) -> nn.Module:
 
 def encoder_of(weights: Path, wavelengths: Sequence[float], figures: dict) -> nn.Sequential:
     """The model of these weights behind the normalisation that a feature set names."""
-    inputs = Inputs(["?"] * len(wavelengths), figures["mean"], figures["std"], 224)
     model = Dofa(load_model(weights), wavelengths).place("cpu", torch.float32)
-    return nn.Sequential(Prepare(inputs, "zscore"), model)
+    return nn.Sequential(Prepare(Normalization(figures["mean"], figures["std"]), 224), model)
 
 
 def shard_of(archive: TinyArchive, patches_of: Indexer, out: Path) -> tuple[Path, Path]:

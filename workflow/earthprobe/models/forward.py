@@ -21,25 +21,29 @@ READ_AHEAD = 2  # batches
 NO_ROOM = "the GPU has too little free memory for one patch: is another job on it? (or --device cpu)"
 
 
+Tensors = tuple[Tensor, ...]
+"""What a model sees of a batch: its pixels, then dates and places where it asks for them."""
+
+
 def read_ahead(
-    batches: Iterator[tuple[list[str], npt.NDArray[np.float32]]], pin: bool
-) -> Generator[tuple[list[str], Tensor]]:
+    batches: Iterator[tuple[list[str], tuple[npt.NDArray[np.float32], ...]]], pin: bool
+) -> Generator[tuple[list[str], Tensors]]:
     """Reads the next batches in a thread while the model works on the last one.
 
     Args:
-        batches: ids and pixels.
-        pin: put the pixels where a GPU can fetch them by itself.
+        batches: ids, and what the model sees.
+        pin: put it where a GPU can fetch it by itself.
 
     Yields:
         The same batches, as tensors.
     """
 
-    def read() -> tuple[list[str], Tensor] | None:
+    def read() -> tuple[list[str], Tensors] | None:
         batch = next(batches, None)
         if batch is None:
             return None
-        pixels = torch.from_numpy(batch[1])
-        return batch[0], pixels.pin_memory() if pin else pixels
+        seen = (torch.from_numpy(array) for array in batch[1])
+        return batch[0], tuple(tensor.pin_memory() if pin else tensor for tensor in seen)
 
     with ThreadPoolExecutor(1) as pool:
         jobs = deque(pool.submit(read) for _ in range(READ_AHEAD))
@@ -58,25 +62,25 @@ class Forward:
         size: the most patches in one pass; halved each time they do not fit in the device's memory.
     """
 
-    def __init__(self, encoder: Callable[[Tensor], Tensor], device: str) -> None:
+    def __init__(self, encoder: Callable[..., Tensor], device: str) -> None:
         self.size = BATCH[device]
         self._encoder, self._device = encoder, device
         self._graph: _Graph | None = None
         self._use_graph = device == "cuda"
 
-    def over(self, batches: Iterable[tuple[list[str], Tensor]]) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    def over(self, batches: Iterable[tuple[list[str], Tensors]]) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
         """Yields the ids and the vectors of each batch, one batch late, so that a GPU always has work."""
         before: tuple[list[str], _Fetched] | None = None
-        for ids, pixels in batches:
+        for ids, seen in batches:
             with torch.inference_mode():
-                fetched = _Fetched(self(pixels))
+                fetched = _Fetched(self(*seen))
             if before is not None:
                 yield before[0], before[1].wait()
             before = ids, fetched
         if before is not None:
             yield before[0], before[1].wait()
 
-    def __call__(self, pixels: Tensor) -> Tensor:
+    def __call__(self, *seen: Tensor) -> Tensor:
         """Embeds a batch of any size.
 
         Raises:
@@ -84,8 +88,9 @@ class Forward:
         """
         while True:
             try:
-                pieces = pixels.split(self.size)  # type: ignore[no-untyped-call]
-                return torch.cat([self._pass(piece.to(self._device, non_blocking=True)) for piece in pieces])
+                pieces = zip(*(tensor.split(self.size) for tensor in seen), strict=True)  # type: ignore[no-untyped-call]
+                moved = ((tensor.to(self._device, non_blocking=True) for tensor in piece) for piece in pieces)
+                return torch.cat([self._pass(*piece) for piece in moved])
             except torch.OutOfMemoryError as error:
                 if self.size == 1:
                     raise UserError(NO_ROOM) from error
@@ -94,38 +99,39 @@ class Forward:
             torch.cuda.empty_cache()
             log.warning("the GPU's memory is too small: from here on %d patches a pass", self.size)
 
-    def _pass(self, pixels: Tensor) -> Tensor:
-        if self._use_graph and self._graph is None and len(pixels) == self.size:
+    def _pass(self, *seen: Tensor) -> Tensor:
+        if self._use_graph and self._graph is None and len(seen[0]) == self.size:
             try:
-                self._graph = _Graph(self._encoder, pixels)
+                self._graph = _Graph(self._encoder, seen)
             except torch.OutOfMemoryError:
                 raise
             except RuntimeError as error:
                 log.warning("the forward pass cannot be recorded as a CUDA graph and runs without one: %s", error)
                 self._use_graph = False
-        if self._graph is None or len(pixels) < self.size:
-            return self._encoder(pixels)
-        return self._graph(pixels)
+        if self._graph is None or len(seen[0]) < self.size:
+            return self._encoder(*seen)
+        return self._graph(*seen)
 
 
 class _Graph:
     """A forward pass on a GPU, recorded once for one shape and replayed."""
 
-    def __init__(self, encoder: Callable[[Tensor], Tensor], pixels: Tensor) -> None:
-        self._input = pixels.clone()
+    def __init__(self, encoder: Callable[..., Tensor], seen: Tensors) -> None:
+        self._inputs = [tensor.clone() for tensor in seen]
         aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
         aside.wait_stream(torch.cuda.current_stream())
         with torch.cuda.stream(aside):  # libraries set themselves up in the first passes, which cannot be recorded
             for _ in range(3):
-                encoder(self._input)
+                encoder(*self._inputs)
         torch.cuda.current_stream().wait_stream(aside)
         self._graph = torch.cuda.CUDAGraph()
         # The reader's thread takes pinned memory meanwhile, which a recording of all threads would not survive.
         with torch.cuda.graph(self._graph, capture_error_mode="thread_local"):
-            self._output = encoder(self._input)
+            self._output = encoder(*self._inputs)
 
-    def __call__(self, pixels: Tensor) -> Tensor:
-        self._input.copy_(pixels)
+    def __call__(self, *seen: Tensor) -> Tensor:
+        for held, tensor in zip(self._inputs, seen, strict=True):
+            held.copy_(tensor)
         self._graph.replay()
         return self._output.clone()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import safetensors.torch
 import torch
@@ -9,6 +10,9 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from earthprobe.errors import UserError
+
+WRAPPERS = ("model", "state_dict")
+"""Keys under which authors' own checkpoints keep the state dict."""
 
 
 def load(path: Path, architecture: Callable[[], nn.Module]) -> nn.Module:
@@ -25,6 +29,9 @@ def load(path: Path, architecture: Callable[[], nn.Module]) -> nn.Module:
     with torch.device("meta"):  # no time is lost on initial values that are replaced at once
         model = architecture()
     model.load_state_dict(state, assign=True)
+    if any(buffer.is_meta for buffer in model.buffers()):  # what is computed, and not stored, must be computed
+        model = architecture()
+        model.load_state_dict(state)
     return model
 
 
@@ -54,8 +61,11 @@ def read_state(path: Path) -> dict[str, Tensor]:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a foreign file makes torch's reader raise almost anything
         raise UserError(f"{path} is not a state dict that can be loaded safely: {_first_line(error)}") from error
-    if isinstance(state, Mapping) and isinstance(state.get("model"), Mapping):
-        state = state["model"]  # the authors' own checkpoints keep the state dict under this key
+    if isinstance(state, Mapping):
+        for key in WRAPPERS:
+            if isinstance(state.get(key), Mapping):
+                state = state[key]
+        state = _flattened(state)
     if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path} holds no state dict (a mapping of names to tensors)")
     return dict(state)
@@ -88,6 +98,14 @@ def fit_state(
             shapes = f"{tuple(state[key].shape)}, not {tuple(value.shape)}"
             raise UserError(f"{where}: {key} has shape {shapes}: these are weights of another model")
     return {key: state[key].float() if key in state else value for key, value in expected.items()}
+
+
+def _flattened(state: Mapping[str, Any]) -> dict[str, Any]:
+    """A state dict whose modules have one each (CROMA's), as one."""
+    flat: dict[str, Any] = {}
+    for key, value in state.items():
+        flat |= {f"{key}.{inner}": v for inner, v in value.items()} if isinstance(value, Mapping) else {key: value}
+    return flat
 
 
 def _first_line(error: Exception) -> str:

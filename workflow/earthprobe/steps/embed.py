@@ -1,37 +1,38 @@
 """Embed the patches of one shard by a frozen model."""
 
-import json
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from torch import nn
 
 from earthprobe import registry
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
+from earthprobe.models.assemble import encoder_of, inputs_of
 from earthprobe.models.forward import BATCH, NO_ROOM, Forward, read_ahead
-from earthprobe.models.interface import Inputs, Model, Prepare
+from earthprobe.models.interface import Floats, Normalization
 from earthprobe.models.weights import origin_of
 from earthprobe.progress import Progress
 from earthprobe.sensors import BANDS, SIZE, UNITS
+from earthprobe.storage.embeddings import embedding_schema
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import check_ids, parquet, read_metadata, with_metadata
 from earthprobe.storage.pixels import read_shards
 
 log = logging.getLogger(__name__)
 
-OF_EVERY_MODEL = {"kind", "bands", "weights", "normalization", "image_size", "precision"}
-"""Options that are this step's own business, and no keywords of a kind."""
+COLUMNS = {"date": ("date",), "place": ("longitude", "latitude")}
+"""Of ``patches.parquet``, by what a model's YAML file says it needs."""
 
 ROW_GROUP = 128  # patches; 0.4 MB of 768 floats, of which a merge holds one or more a shard
 
@@ -41,6 +42,7 @@ def run(
     model: str,
     shard: Sequence[Path],
     statistics: Sequence[Path],
+    patches: Path | None = None,
     weights: Path | None = None,
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int = 1,
@@ -52,13 +54,15 @@ def run(
         model: JSON of the feature set: ``kind``, ``bands`` and the options of its kind.
         shard: the shard's pixels, a file a sensor; a patch that one of them lacks is left out.
         statistics: of the same sensors, each band's mean and deviation over the train split, which the z-score uses.
+        patches: ``patches.parquet``, where the model must know dates or places.
         weights: what the step ``embed-weights`` wrote, where the model has weights.
         device: where to run; auto is cuda where there is a GPU.
         threads: CPU threads.
         output: columns ``patch_id`` and ``embedding``, a list of float32.
 
     Raises:
-        UserError: an embedding is not finite, the shard lacks a band, or there is no GPU where one was asked for.
+        UserError: an embedding is not finite, the shard lacks a band, a date or a place is not known that the model
+            needs, or there is no GPU where one was asked for.
     """
     torch.set_num_threads(threads)
     entry = entry_of("models", model, "--model")
@@ -68,20 +72,14 @@ def run(
     torch.backends.cuda.matmul.allow_tf32 = False
     bands = entry["bands"]
     _check_bands(shard, bands)
-    train: dict[str, dict[str, float]] = {}
-    for path in statistics:
-        train |= json.loads(path.read_text(encoding="utf-8"))["train"]
-    mean, std = ([train[band][figure] for band in bands] for figure in ("mean", "std"))
-    inputs = Inputs(bands, mean, std, entry.get("image_size"))
-    normalization = entry.get("normalization")
-    options = {key: value for key, value in entry.items() if key not in OF_EVERY_MODEL}
+    inputs = inputs_of(entry, statistics)
     try:
-        frozen: Model = registry.load("models", entry["kind"]).build(weights, inputs, **options).place(where, dtype)
-        encoder = nn.Sequential(Prepare(inputs, normalization).to(where), frozen).eval().requires_grad_(False)
+        encoder = encoder_of(entry, inputs, weights, where, dtype)
     except torch.OutOfMemoryError as error:
         raise UserError(NO_ROOM) from error
+    frozen, prepare = encoder.model, encoder.prepare
     origin = (
-        origin_of(weights) if weights else {"model": options.get("model", ""), "weights": "", "file": "", "sha256": ""}
+        origin_of(weights) if weights else {"model": entry.get("model", ""), "weights": "", "file": "", "sha256": ""}
     )
     facts = registry.kind("models", entry["kind"]).facts
     source = read_metadata(shard[0])
@@ -98,8 +96,8 @@ def run(
             "bands": bands,
             "units": units,
             **frozen.settings,
-            "normalization": {"kind": "zscore", "mean": mean, "std": std} if normalization else {"kind": "none"},
-            "image_size": inputs.image_size or SIZE,
+            "normalization": _described(inputs.normalization, prepare.normalization),
+            "image_size": prepare.image_size or SIZE,
             "pooling": frozen.pooling,
             "precision": str(dtype).removeprefix("torch."),
             "device": where,
@@ -110,10 +108,11 @@ def run(
     log.info("%s on %s in %s, %d threads", origin["model"] or entry["kind"], where, dtype, threads)
     ids: list[str] = []
     waiting: list[npt.NDArray[np.float32]] = []
+    seen = _seen(read_shards(shard, bands, BATCH[where]), facts.get("needs", ()), patches)
     with parquet(shard[0]) as file:
         progress = Progress(log, file.metadata.num_rows)
     with (
-        closing(read_ahead(read_shards(shard, bands, BATCH[where]), pin=where == "cuda")) as batches,
+        closing(read_ahead(seen, pin=where == "cuda")) as batches,
         replacing(output) as part,
     ):
         with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
@@ -130,10 +129,39 @@ def run(
         check_ids(part, ids)
 
 
-def embedding_schema(dimensions: int) -> pa.Schema:
-    """The columns of a feature set. That no value can be null makes it faster to read."""
-    vector = pa.list_(pa.field("element", pa.float32(), nullable=False), dimensions)
-    return pa.schema([("patch_id", pa.string()), pa.field("embedding", vector, nullable=False)])
+def _described(kind: str, normalization: Normalization | None) -> dict[str, Any]:
+    """A normalisation for the metadata, with its figures."""
+    if normalization is None:
+        return {"kind": "none"}
+    figures = {"mean": list(normalization.shift), "std": list(normalization.scale)}
+    limits = {"limits": list(normalization.limits)} if normalization.limits else {}
+    return {"kind": kind, **figures, **limits}
+
+
+def _seen(
+    batches: Iterator[tuple[list[str], Floats]], needs: Collection[str], patches: Path | None
+) -> Iterator[tuple[list[str], tuple[Floats, ...]]]:
+    """Batches with what a model must know of a patch beside its pixels, in the order of :class:`Batch`."""
+    if not needs:
+        yield from ((ids, (pixels,)) for ids, pixels in batches)
+        return
+    if patches is None:
+        raise UserError(f"--patches is missing: this model must know the {' and '.join(needs)} of a patch")
+    table = pl.read_parquet(patches, columns=["patch_id", *(c for need in needs for c in COLUMNS[need])])
+    known = table.with_columns(
+        month=pl.col("date").dt.month() - 1 if "date" in needs else pl.lit(0),
+        day=pl.col("date").dt.ordinal_day() if "date" in needs else pl.lit(0),
+        longitude=pl.col("longitude") if "place" in needs else pl.lit(0),
+        latitude=pl.col("latitude") if "place" in needs else pl.lit(0),
+    )
+    for ids, pixels in batches:
+        rows = pl.DataFrame({"patch_id": ids}).join(known, on="patch_id", how="left", maintain_order="left")
+        facts = rows.select("month", "day", "longitude", "latitude")
+        if sum(facts.null_count().row(0)):
+            unknown = rows.filter(pl.any_horizontal(facts.select(pl.all().is_null()).get_columns()))["patch_id"][0]
+            raise UserError(f"{patches} does not know the {' and '.join(needs)} of {unknown}")
+        values = facts.to_numpy().astype(np.float32)
+        yield ids, (pixels, values[:, :2], values[:, 2:])
 
 
 def _check_bands(shard: Sequence[Path], bands: Sequence[str]) -> None:

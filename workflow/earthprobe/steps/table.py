@@ -107,12 +107,24 @@ def _notes(label_set: str, ours: Sequence[Mapping[str, Any]], result: Mapping[st
 def _origins(results: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
     """A line a feature set: what made it, so that a table says how to get its figures again."""
     sets = {features: result["features"] for features, _, result in results}
-    return [
-        f"{name}: {source['model'] or source['kind']}, bands {' '.join(source['bands'])}{_wavelengths(source)},"
-        f" {source['precision']} on {source['device']}; earthprobe {source['earthprobe_version']},"
-        f" torch {source['torch_version']}, torchgeo {source['torchgeo_version']}."
-        for name, source in sets.items()
-    ]
+    return [f"{name}: {_origin(source)}." for name, source in sets.items()]
+
+
+def _origin(source: Mapping[str, Any]) -> str:
+    version = f"earthprobe {source['earthprobe_version']}"
+    if not source["bands"]:
+        return f"{source['source'] if 'source' in source else source['kind']}, no pixels; {version}"
+    return (
+        f"{_model(source)}, bands {' '.join(source['bands'])}{_wavelengths(source)},"
+        f" {source['precision']} on {source['device']}; {version},"
+        f" torch {source['torch_version']}, torchgeo {source['torchgeo_version']}"
+    )
+
+
+def _model(source: Mapping[str, Any]) -> str:
+    """The model's name, with its kind where that does not say it already (`galileo nano`)."""
+    kind, model = source.get("kind", ""), source["model"]
+    return model if model and str(kind) in model else " ".join(filter(None, (kind, model)))
 
 
 def _wavelengths(source: Mapping[str, Any]) -> str:

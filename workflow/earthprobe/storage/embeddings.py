@@ -5,10 +5,17 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 
 from earthprobe.storage.parquet import parquet
 
 BATCH = 8192  # patches; 25 MB of 768 floats
+
+
+def embedding_schema(dimensions: int) -> pa.Schema:
+    """The columns of a feature set. That no value can be null makes it faster to read."""
+    vector = pa.list_(pa.field("element", pa.float32(), nullable=False), dimensions)
+    return pa.schema([("patch_id", pa.string()), pa.field("embedding", vector, nullable=False)])
 
 
 def read_embeddings(features: Path, selections: Sequence[npt.NDArray[np.integer]]) -> list[npt.NDArray[np.float32]]:

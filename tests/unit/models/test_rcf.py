@@ -1,0 +1,41 @@
+"""Random convolutional features against torchgeo's."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from earthprobe.models import rcf
+from earthprobe.models.interface import Batch, Inputs
+from torchgeo.models import RCF
+
+INPUTS = Inputs(["VV", "VH"], [0.0, 0.0], [1.0, 1.0], None, "zscore")
+
+
+@pytest.mark.parametrize("seed", [0, 1, 7])
+def test_gaussian_filters_and_vectors_are_torchgeos(seed: int):
+    pixels = torch.randn(3, 2, 30, 30)
+    ours = rcf.build(None, INPUTS, features=64, seed=seed)
+    theirs = RCF(in_channels=2, features=64, kernel_size=3, bias=-1.0, seed=seed)
+    torch.testing.assert_close(ours(Batch(pixels)), theirs(pixels))
+
+
+def test_whitening_is_torchgeos():
+    cuts = np.random.default_rng(0).normal(size=(40, 2, 3, 3)).astype(np.float32)
+    theirs = RCF(in_channels=2, features=80)._normalize(cuts)
+    np.testing.assert_allclose(rcf.whitened(cuts), theirs, rtol=1e-3, atol=1e-3)
+
+
+def test_empirical_filters_come_from_train_patches(tmp_path: Path):
+    asked = []
+
+    def samples(count: int, seed: int) -> np.ndarray:
+        asked.append((count, seed))
+        return np.random.default_rng(seed).normal(5, 2, (count, 2, 12, 12)).astype(np.float32)
+
+    inputs = INPUTS._replace(mean=[5.0, 5.0], std=[2.0, 2.0])
+    first, again, other = (rcf.fit(samples, inputs, features=32, seed=seed)["filters"] for seed in (1, 1, 2))
+    assert first.shape == (16, 2, 3, 3)
+    assert asked == [(16, 1), (16, 1), (16, 2)]
+    assert torch.equal(first, again)
+    assert not torch.equal(first, other)

@@ -1,0 +1,72 @@
+"""From an entry of a configuration to a model that is ready to run."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from earthprobe import registry
+from earthprobe.errors import UserError
+from earthprobe.models.interface import Encoder, Inputs, Model, Normalization, Prepare
+from earthprobe.models.packed import speed_up
+
+OF_EVERY_MODEL = {"kind", "bands", "weights", "normalization", "image_size", "precision"}
+"""Options that are the steps' own business, and no keywords of a kind."""
+
+
+def options_of(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that are the kind's own."""
+    return {key: value for key, value in entry.items() if key not in OF_EVERY_MODEL}
+
+
+def inputs_of(entry: Mapping[str, Any], statistics: Sequence[Path]) -> Inputs:
+    """What a model will see.
+
+    Args:
+        entry: of the feature set, with all defaults.
+        statistics: ``band_statistics/<sensor>.json`` of the sensors that it sees.
+    """
+    train: dict[str, dict[str, float]] = {}
+    for path in statistics:
+        train |= json.loads(path.read_text(encoding="utf-8"))["train"]
+    mean, std = ([train[band][figure] for band in entry["bands"]] for figure in ("mean", "std"))
+    return Inputs(entry["bands"], mean, std, entry.get("image_size"), entry.get("normalization", "none"))
+
+
+def encoder_of(
+    entry: Mapping[str, Any], inputs: Inputs, weights: Path | None, device: str, dtype: torch.dtype
+) -> Encoder:
+    """The model of a feature set behind what prepares its pixels, on its device and frozen.
+
+    Args:
+        entry: of the feature set, with all defaults.
+        inputs: what it will see.
+        weights: what the steps ``embed_weights`` or ``fit_model`` wrote, where it has weights.
+        device: ``cpu`` or ``cuda``.
+        dtype: the arithmetic.
+
+    Raises:
+        UserError: the model is not made for what it would see.
+    """
+    model: Model = registry.load("models", entry["kind"]).build(weights, inputs, **options_of(entry))
+    model.place(device, dtype)
+    if device == "cpu" and dtype == torch.bfloat16:
+        speed_up(model)
+    prepare = Prepare(_normalization(entry["kind"], inputs, model), inputs.image_size or model.image_size)
+    return Encoder(prepare.to(device), model).eval().requires_grad_(False)
+
+
+def _normalization(kind: str, inputs: Inputs, model: Model) -> Normalization | None:
+    match inputs.normalization:
+        case "zscore":
+            return Normalization(inputs.mean, inputs.std)
+        case "native" if model.native is None:
+            raise UserError(
+                f"{kind}: these weights were not trained on {', '.join(inputs.bands)} in the unit that an archive has"
+                " them in: use normalization: zscore, or other weights"
+            )
+        case "native":
+            return model.native
+    return None

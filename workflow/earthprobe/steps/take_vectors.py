@@ -1,0 +1,68 @@
+"""Take the vectors of a feature set that sees no pixels."""
+
+import logging
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from earthprobe import registry
+from earthprobe.config import entry_of
+from earthprobe.models.assemble import options_of
+from earthprobe.models.interface import Vectors
+from earthprobe.storage.embeddings import embedding_schema
+from earthprobe.storage.files import replacing
+from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
+
+log = logging.getLogger(__name__)
+
+ROW_GROUP = 8192  # patches, as merged ones have
+
+
+def run(*, model: str, patches: Path, output: Path) -> None:
+    """Writes the vectors of all patches that have one, ordered by ``patch_id``.
+
+    Args:
+        model: JSON of the feature set: ``kind`` and the options of its kind.
+        patches: ``patches.parquet``.
+        output: columns ``patch_id`` and ``embedding``, a list of float32.
+
+    Raises:
+        UserError: too many patches have none.
+    """
+    entry = entry_of("models", model, "--model")
+    taken: Vectors = registry.load("models", entry["kind"]).vectors(pl.read_parquet(patches), **options_of(entry))
+    for patch_id in taken.missing:
+        log.warning("%s has no vector", patch_id)
+    source = read_metadata(patches)
+    schema = with_metadata(
+        embedding_schema(taken.matrix.shape[1]),
+        {
+            "archive": source["archive"],
+            "simulated": source["simulated"],
+            "licence": None,
+            "weights_licence": None,
+            "kind": entry["kind"],
+            "model": "",
+            "weights": "",
+            "file": "",
+            "sha256": "",
+            "bands": [],
+            "units": {},
+            "normalization": {"kind": "none"},
+            "missing": len(taken.missing),
+            **taken.settings,
+        },
+    )
+    order = np.argsort(np.array(taken.ids, dtype=object))
+    ids = [taken.ids[row] for row in order]
+    column = pa.FixedSizeListArray.from_arrays(
+        pa.array(taken.matrix[order].ravel()), type=schema.field("embedding").type
+    )
+    with replacing(output) as part:
+        table = pa.table([pa.array(ids), column], schema=schema)
+        pq.write_table(table, part, compression="none", use_dictionary=False, row_group_size=ROW_GROUP)
+        check_ids(part, ids)
+    log.info("%d vectors of %d figures, %d patches have none", len(ids), taken.matrix.shape[1], len(taken.missing))
