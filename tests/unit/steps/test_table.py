@@ -1,5 +1,6 @@
 import csv
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -127,3 +128,39 @@ def test_published_rows_have_the_metrics_of_ours():
     with PUBLISHED.open(newline="") as stream:
         header = next(csv.reader(stream))
     assert header == ["label_set", "reference", "data", "features", "probe", *(metric.name for metric in METRICS)]
+
+
+def test_the_gain_over_pixels_is_against_the_best_control_of_the_same_bands_and_probe(tmp_path: Path):
+    kinds = [
+        ("galileo", "a", 0.5, {"kind": "galileo", "model": "nano", "weights": "encoder.pt"}),
+        ("galileo", "b", 0.4, {"kind": "galileo", "model": "nano", "weights": "encoder.pt"}),
+        ("pixels", "a", 0.2, {"kind": "statistics", "model": "", "weights": ""}),
+        ("texture", "a", 0.3, {"kind": "rcf", "model": "", "weights": "", "bands": ["VH", "VV"]}),
+        ("optical", "a", 0.9, {"kind": "rcf", "model": "", "weights": "", "bands": ["B02"]}),
+        ("untrained", "a", 0.1, {"kind": "galileo", "model": "nano", "weights": "random:0"}),
+        ("place", "a", 0.1, {"kind": "location", "model": "", "weights": "", "bands": []}),
+    ]
+    paths = [metrics(tmp_path / f"{i}.json", value, **origin) for i, (_, _, value, origin) in enumerate(kinds)]
+    table.run(
+        metrics=paths,
+        features=[name for name, *_ in kinds],
+        probes=[probe for _, probe, *_ in kinds],
+        published=PUBLISHED,
+        label_set="19",
+        csv=tmp_path / "t.csv",
+        md=tmp_path / "t.md",
+        html=tmp_path / "t.html",
+    )
+    with (tmp_path / "t.csv").open(newline="") as stream:
+        rows = list(csv.DictReader(stream))[: len(kinds)]
+    gains = [row["gain_over_pixels"] for row in rows]
+    assert float(gains[0]) == pytest.approx(0.2)
+    assert float(gains[5]) == pytest.approx(-0.2)
+    assert [gains[i] for i in (1, 2, 3, 4, 6)] == [""] * 5
+    text = (tmp_path / "t.md").read_text()
+    assert "Random weights: untrained was never trained." in text
+    assert "| gain over pixels |" in text
+    assert re.search(r"\| galileo, encoder.pt .*\| +\+20.0 \| this run", text)
+    assert "galileo: galileo nano, bands VV VH" in text
+    assert "place: location, no pixels" in text
+    assert "+20.0" in (tmp_path / "t.html").read_text()

@@ -11,6 +11,12 @@ from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import METRICS, Metric
 from earthprobe.storage.files import read_csv, write_csv, write_text
 
+GAIN = "gain_over_pixels"
+"""A feature set's mAP macro less that of the best control with the same bands and probe."""
+
+CONTROLS = ("statistics", "rcf")
+"""The kinds of model that tell what the pixels alone know."""
+
 COLUMNS = (
     "features",
     "probe",
@@ -19,7 +25,17 @@ COLUMNS = (
     "data",
     "weights",
     "classes_without_positive",
+    GAIN,
 )
+
+
+GAIN_HEADING = "gain over pixels"
+GAIN_NOTE = (
+    "Gain over pixels: mAP macro less that of the best of statistics and rcf with the same bands and probe, in points."
+)
+
+Result = tuple[str, str, Mapping[str, Any]]
+"""A feature set, a probe, and their ``metrics.json``."""
 
 
 def run(
@@ -47,10 +63,10 @@ def run(
         html: the same for the report.
     """
     results = [
-        (*names, json.loads(path.read_text(encoding="utf-8")))
-        for *names, path in zip(features, probes, metrics, strict=True)
+        (name, probe, json.loads(path.read_text(encoding="utf-8")))
+        for name, probe, path in zip(features, probes, metrics, strict=True)
     ]
-    ours = [_own_row(*result) for result in results]
+    ours = [{**_own_row(*result), GAIN: gain(result, results)} for result in results]
     theirs = [
         {**row, "source": f"published: {row['reference']}"}
         for row in read_csv(published)
@@ -60,12 +76,20 @@ def run(
     write_csv(csv, COLUMNS, rows)
     title = f"Classification, {label_set} classes"
     notes = [*_notes(label_set, ours, results[0][2]), *_origins(results)]
-    heading = ["features", "probe", *(metric.heading for metric in METRICS), "source"]
+    gains = any(row[GAIN] is not None for row in ours)
+    heading = [
+        "features",
+        "probe",
+        *(metric.heading for metric in METRICS),
+        *([GAIN_HEADING] if gains else []),
+        "source",
+    ]
     body = [
         [
             f"{row['features']}, {row[aside]}",
             row["probe"],
             *(_figure(metric, row.get(metric.name)) for metric in METRICS),
+            *(["–" if row.get(GAIN) is None else f"{100 * row[GAIN]:+.1f}"] if gains else []),
             row["source"],
         ]
         for aside, group in (("weights", ours), ("data", theirs))
@@ -73,6 +97,25 @@ def run(
     ]
     write_text(md, "\n\n".join([f"# {title}", *notes, _grid(heading, body)]) + "\n")
     write_text(html, _page(title, notes, heading, body, len(ours)))
+
+
+def gain(result: Result, results: Sequence[Result]) -> float | None:
+    """What a feature set knows beyond the pixels: its mAP macro less that of the best control.
+
+    Returns:
+        None for a control, and where there is none with the same bands and probe.
+    """
+    _, probe, found = result
+    controls = [
+        other["test"]["map_macro"]
+        for _, its_probe, other in results
+        if its_probe == probe
+        and other["features"].get("kind") in CONTROLS
+        and sorted(other["features"]["bands"]) == sorted(found["features"]["bands"])
+    ]
+    if not controls or found["features"].get("kind") in CONTROLS:
+        return None
+    return float(found["test"]["map_macro"] - max(controls))
 
 
 def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, Any]:
@@ -91,8 +134,12 @@ def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, 
 def _notes(label_set: str, ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
     source, test = result["features"], result["test"]
     notes = []
-    if any(row["weights"].startswith("random") for row in ours):
+    untrained = dict.fromkeys(row["features"] for row in ours if row["weights"].startswith("random"))
+    if len(untrained) == len({row["features"] for row in ours}):
         notes.append("**Random weights: the model was never trained.**")
+    elif untrained:
+        verb = "was" if len(untrained) == 1 else "were"
+        notes.append(f"**Random weights: {', '.join(untrained)} {verb} never trained.**")
     if source["simulated"]:
         notes.append("**Simulated archive: these figures show that the workflow runs, nothing else.**")
     return [
@@ -101,10 +148,11 @@ def _notes(label_set: str, ours: Sequence[Mapping[str, Any]], result: Mapping[st
         f" a class is predicted where its score is above {result['threshold']:g}.",
         f"{test['classes_without_positive']} of the {label_set} classes have no positive in the test split;"
         " they score 0 and count in the macro averages.",
+        *([GAIN_NOTE] if any(row[GAIN] is not None for row in ours) else []),
     ]
 
 
-def _origins(results: Sequence[tuple[str, str, Mapping[str, Any]]]) -> list[str]:
+def _origins(results: Sequence[Result]) -> list[str]:
     """A line a feature set: what made it, so that a table says how to get its figures again."""
     sets = {features: result["features"] for features, _, result in results}
     return [f"{name}: {_origin(source)}." for name, source in sets.items()]
@@ -137,7 +185,7 @@ def _figure(metric: Metric, value: object) -> str:
 
 def _grid(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     widths = [max(len(row[i]) for row in (heading, *body)) for i in range(len(heading))]
-    numeric = range(2, 2 + len(METRICS))
+    numeric = range(2, len(heading) - 1)
 
     def line(cells: Sequence[str]) -> str:
         padded = [
