@@ -21,7 +21,7 @@ test: .venv/ready  ## unit tests first; then runs of the workflow and of SLURM, 
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-workflow test-slurm
 
 test-workflow: .venv/ready
-	$(BIN)/python -m pytest tests/workflow --durations=10
+	$(BIN)/python -m pytest tests/workflow --numprocesses $(CORES) --dist loadfile --durations=10
 
 test-slurm: .venv/ready
 	$(BIN)/python -m pytest tests/slurm
