@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 from earthprobe import registry
-from earthprobe.cli import main, peak_memory
+from earthprobe.cli import main
+from earthprobe.progress import peak_memory
 
 from tests.conftest import TinyArchive
 
@@ -88,7 +89,7 @@ def test_a_missing_file_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixtur
 
 
 def test_peak_memory_is_this_process_own():
-    text = "from earthprobe.cli import peak_memory; print(peak_memory())"
+    text = "from earthprobe.progress import peak_memory; print(peak_memory())"
     room = bytearray(2**29)  # of a parent, which Linux would count for its child
     child = float(subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True).stdout)
     assert len(room) == 2**29

@@ -59,6 +59,7 @@ def test_a_message_is_no_reason_to_run_again():
     """These modules say, show, check or fetch; none computes a value that is written."""
     assert {
         "__init__",
+        "ablations",
         "cli",
         "config",
         "errors",

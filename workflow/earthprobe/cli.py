@@ -17,6 +17,7 @@ from cyclopts import App, CycloptsError, Parameter
 
 from earthprobe import __version__, registry
 from earthprobe.errors import UserError
+from earthprobe.progress import peak_memory
 
 log = logging.getLogger("earthprobe")
 
@@ -108,18 +109,6 @@ def _reason(error: Exception, step: str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or step}: {error.strerror}"
     return " ".join(str(error).split()) if isinstance(error, CycloptsError) else str(error)
-
-
-def peak_memory() -> float:
-    """The most memory that this process has held, in MiB.
-
-    Linux gives ``ru_maxrss`` on from a parent to its child, so that a light step would show Snakemake's memory.
-    """
-    try:
-        status = Path("/proc/self/status").read_text(encoding="ascii")
-        return float(status.split("VmHWM:")[1].split()[0]) / 1024
-    except (OSError, IndexError):
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)
 
 
 def _log_handler(path: Path | None) -> logging.Handler:

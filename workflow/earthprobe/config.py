@@ -17,6 +17,7 @@ from jsonschema import Draft202012Validator
 from jsonschema.exceptions import ValidationError, best_match
 
 from earthprobe import registry
+from earthprobe.ablations import Ablation, expand
 from earthprobe.archives import find
 from earthprobe.errors import UserError
 from earthprobe.feature_sets import check_feature_set
@@ -59,13 +60,34 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
         UserError: a key is unknown, missing or has a wrong value, or a path that it names does not exist.
     """
     resolved: dict[str, Any] = _complete(config, schema(), schema()["$defs"], ())
-    _check_archive(resolved["archive"], resolved["features"])
+    features, _ = feature_sets(resolved)
+    _check_archive(resolved["archive"], features)
     resolved["label_sets"] = _label_sets(resolved["archive"]["kind"], resolved["label_sets"])
-    if not sensors_of(resolved["features"]):
+    if not sensors_of(features):
         raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")
-    for name, feature_set in resolved["features"].items():
+    for name, feature_set in features.items():
         check_feature_set(name, feature_set, resolved["archive"]["kind"])
     return resolved
+
+
+def feature_sets(resolved: Mapping[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, Ablation]]:
+    """The feature sets of a configuration, every combination of what varies as one of its own.
+
+    Args:
+        resolved: the configuration with all defaults.
+
+    Returns:
+        The feature sets by their names, and the ablations by the names of their entries.
+
+    Raises:
+        UserError: a value that an option varies over is none of its values.
+    """
+    whole = schema()
+    expanded, ablations = expand(resolved["features"])
+    form = whole["properties"]["features"]["additionalProperties"]
+    return {
+        name: _complete(entry, form, whole["$defs"], ("features", name)) for name, entry in expanded.items()
+    }, ablations
 
 
 def _complete(value: Any, schema: Schema, defs: Schema, path: tuple[str, ...]) -> Any:

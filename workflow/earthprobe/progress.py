@@ -1,7 +1,10 @@
 """Progress of a long step, for its log: how much is done, how fast, and how long it will take."""
 
 import logging
+import resource
+import sys
 import time
+from pathlib import Path
 
 EVERY = 10.0
 """Seconds between two lines, so that a long step does not fill its log."""
@@ -46,3 +49,15 @@ def duration(seconds: float) -> str:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def peak_memory() -> float:
+    """The most memory that this process has held, in MiB.
+
+    Linux gives ``ru_maxrss`` on from a parent to its child, so that a light step would show Snakemake's memory.
+    """
+    try:
+        status = Path("/proc/self/status").read_text(encoding="ascii")
+        return float(status.split("VmHWM:")[1].split()[0]) / 1024
+    except (OSError, IndexError):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / (2**20 if sys.platform == "darwin" else 1024)

@@ -34,6 +34,15 @@ OWN: dict[str, dict[str, Any]] = {
 }
 """What a user's own kind takes unless a YAML file beside it says otherwise."""
 
+OF_ALL: dict[str, dict[str, Any]] = {
+    "models": {
+        "pca": {"$ref": "#/$defs/pca"},
+        "store": {"$ref": "#/$defs/store"},
+        "vary": {"$ref": "#/$defs/vary"},
+    },
+}
+"""The options that every kind of a room has, which are the workflow's business and not the kind's."""
+
 COMMON: dict[str, dict[str, Any]] = {
     "models": {
         "bands": {"$ref": "#/$defs/bands"},
@@ -44,7 +53,17 @@ COMMON: dict[str, dict[str, Any]] = {
 }
 """The options of a user's own kind beside the keywords of its function."""
 
-CHANGES_NO_RESULT = {"__init__", "cli", "config", "errors", "feature_sets", "progress", "registry", "storage.download"}
+CHANGES_NO_RESULT = {
+    "__init__",
+    "ablations",
+    "cli",
+    "config",
+    "errors",
+    "feature_sets",
+    "progress",
+    "registry",
+    "storage.download",
+}
 """Modules that no rule depends on: a better message is no reason to embed an archive again."""
 
 IMPORT = re.compile(
@@ -89,7 +108,7 @@ class Kind(NamedTuple):
             "type": "object",
             "additionalProperties": False,
             "required": list(self.facts.get("required", [])),
-            "properties": {"kind": described, **options},
+            "properties": {"kind": described, **options, **OF_ALL.get(self.room, {})},
         }
 
 

@@ -15,7 +15,7 @@ if os.path.isdir(os.path.join(HERE, "../earthprobe")):
 from earthprobe import registry
 from earthprobe.archives.find import Tar, lists, patch_files
 from earthprobe.archives.interface import SPLITS
-from earthprobe.config import check_writable, resolve, sensors_of
+from earthprobe.config import check_writable, feature_sets, resolve, sensors_of
 from earthprobe.errors import UserError
 from earthprobe.slurm import Request, check_site
 from earthprobe.steps.resume import JOB_OF, note_run
@@ -28,7 +28,7 @@ except UserError as error:
     sys.exit(f"earthprobe: {error}")
 
 ARCHIVE = CONFIG["archive"]
-FEATURES = CONFIG["features"]
+FEATURES, ABLATIONS = feature_sets(CONFIG)
 PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
@@ -152,10 +152,25 @@ def shown_by(features):
     return (seen_by(features) or list(SENSORS))[-1]
 
 
+# The feature sets whose cost is known here: vectors from elsewhere were paid for by others.
+COSTED = [name for name in FEATURES if sees_pixels(name)]
+
+
 def vectors_file(features):
     """The file that a feature set's vectors are taken from, if there is one."""
     option = model_of(features).facts.get("file")
     return FEATURES[features][option] if option else []
+
+
+def model_json(features):
+    """What embedding depends on of a feature set's entry, as JSON."""
+    entry = FEATURES[features] | weights_by_name(features)
+    return as_json({key: value for key, value in entry.items() if key not in registry.OF_ALL["models"]})
+
+
+def is_compressed(features):
+    """Whether a feature set's vectors are made smaller after they are merged."""
+    return FEATURES[features]["pca"] is not None or FEATURES[features]["store"] != "float32"
 
 
 def has_weights(features):

@@ -49,7 +49,7 @@ rule fit_model:
     resources:
         mem_mb=memory(2500),
     params:
-        model=lambda wc: as_json(FEATURES[wc.features]),
+        model=lambda wc: model_json(wc.features),
     shell:
         "earthprobe fit-model --model {params.model:q} --shards {input.shards} --statistics {input.statistics}"
         " --patches {input.patches} --output {output} --log {log}"
@@ -69,7 +69,8 @@ rule embed:
         # Dates and places are those of the list of patches, which shards do not repeat.
         patches=lambda wc: "<results>/patches.parquet" if model_of(wc.features).facts.get("needs") else [],
     output:
-        ensure("<results>/features/{features}/{shard}.parquet", non_empty=True),
+        vectors=ensure("<results>/features/{features}/{shard}.parquet", non_empty=True),
+        cost="<results>/features/{features}/{shard}.cost.json",
     log:
         "<logs>/embed/{features}/{shard}.log",
     benchmark:
@@ -83,12 +84,12 @@ rule embed:
         mem_mb=lambda wc, attempt: attempt * (300 + model_of(wc.features).facts["memory"]["mb"]),
         gpu=1,
     params:
-        model=lambda wc: as_json(FEATURES[wc.features] | weights_by_name(wc.features)),
+        model=lambda wc: model_json(wc.features),
         weights=lambda wc, input: f"--weights {input.weights}" if input.weights else "",
         patches=lambda wc, input: f"--patches {input.patches}" if input.patches else "",
     shell:
         "earthprobe embed --model {params.model:q} --shard {input.shard} --statistics {input.statistics}"
-        " {params.weights} {params.patches} --threads {threads} --output {output} --log {log}"
+        " {params.weights} {params.patches} --threads {threads} --output {output.vectors} --cost {output.cost} --log {log}"
 
 
 use rule embed as embed_on_cpu with:
@@ -99,7 +100,7 @@ use rule embed as embed_on_cpu with:
 
 
 rule merge:
-    """The embeddings of all shards in one file, ordered by patch: the only one that training reads."""
+    """The embeddings of all shards in one file, ordered by patch."""
     input:
         package("steps.merge"),
         shards=expand("<results>/features/{{features}}/{shard}.parquet", shard=SHARDS),
@@ -112,13 +113,81 @@ rule merge:
     benchmark:
         "<benchmarks>/merge/{features}.tsv"
     wildcard_constraints:
-        features=names([name for name in FEATURES if sees_pixels(name)]),
+        features=names([name for name in FEATURES if sees_pixels(name) and not is_compressed(name)]),
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=memory(1200),
     shell:
         "earthprobe merge --shards {input.shards} --patches {input.patches} --rejected {input.rejected}"
+        " --output {output} --log {log}"
+
+
+use rule merge as merge_whole with:
+    output:
+        temp("<results>/features/{features}/whole.parquet"),
+    log:
+        "<logs>/merge_whole/{features}.log",
+    benchmark:
+        "<benchmarks>/merge_whole/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if sees_pixels(name) and is_compressed(name)]),
+
+
+rule compress:
+    """Smaller vectors: fewer figures, or fewer bytes a figure."""
+    input:
+        package("steps.compress"),
+        features="<results>/features/{features}/whole.parquet",
+        patches="<results>/patches.parquet",
+    output:
+        ensure("<results>/features/{features}.parquet", non_empty=True),
+    log:
+        "<logs>/compress/{features}.log",
+    benchmark:
+        "<benchmarks>/compress/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if is_compressed(name)]),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(1500),
+    params:
+        pca=lambda wc: f"--pca {FEATURES[wc.features]['pca']}" if FEATURES[wc.features]["pca"] else "",
+        store=lambda wc: FEATURES[wc.features]["store"],
+    shell:
+        "earthprobe compress --features {input.features} --patches {input.patches} {params.pca} --store {params.store}"
+        " --output {output} --log {log}"
+
+
+rule cost:
+    """What a feature set costs."""
+    input:
+        lambda wc: package("steps.cost", model_of(wc.features).path),
+        statistics=lambda wc: expand("<results>/band_statistics/{sensor}.json", sensor=seen_by(wc.features)),
+        weights=lambda wc: (
+            "<results>/features/{features}/weights.safetensors"
+            if has_weights(wc.features) or is_fitted(wc.features)
+            else []
+        ),
+        jobs=expand("<results>/features/{{features}}/{shard}.cost.json", shard=SHARDS),
+    output:
+        ensure("<results>/features/{features}/cost.json", non_empty=True),
+    log:
+        "<logs>/cost/{features}.log",
+    benchmark:
+        "<benchmarks>/cost/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if sees_pixels(name)]),
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(2500),
+    params:
+        model=lambda wc: as_json(FEATURES[wc.features] | weights_by_name(wc.features)),
+        weights=lambda wc, input: f"--weights {input.weights}" if input.weights else "",
+    shell:
+        "earthprobe cost --model {params.model:q} --statistics {input.statistics} {params.weights} --jobs {input.jobs}"
         " --output {output} --log {log}"
 
 
@@ -135,15 +204,26 @@ rule take_vectors:
     benchmark:
         "<benchmarks>/take_vectors/{features}.tsv"
     wildcard_constraints:
-        features=names([name for name in FEATURES if not sees_pixels(name)]),
+        features=names([name for name in FEATURES if not sees_pixels(name) and not is_compressed(name)]),
     conda:
         "../../envs/environment.yaml"
     resources:
         mem_mb=lambda wc, input, attempt: memory(**model_of(wc.features).facts["memory"])(wc, input, attempt),
     params:
-        model=lambda wc: as_json(FEATURES[wc.features]),
+        model=lambda wc: model_json(wc.features),
     shell:
         "earthprobe take-vectors --model {params.model:q} --patches {input.patches} --output {output} --log {log}"
+
+
+use rule take_vectors as take_whole_vectors with:
+    output:
+        temp("<results>/features/{features}/whole.parquet"),
+    log:
+        "<logs>/take_whole_vectors/{features}.log",
+    benchmark:
+        "<benchmarks>/take_whole_vectors/{features}.tsv"
+    wildcard_constraints:
+        features=names([name for name in FEATURES if not sees_pixels(name) and is_compressed(name)]),
 
 
 rule features:

@@ -31,6 +31,90 @@ rule table:
         " --html {output.html} --log {log}"
 
 
+rule ablation:
+    """What an option that varies costs or gains."""
+    input:
+        package("steps.ablation"),
+        metrics=lambda wc: expand(
+            "<results>/probes/{features}/{labels}/{probe}/metrics.json",
+            features=ABLATIONS[wc.ablation].features,
+            labels=wc.labels,
+            probe=PROBES,
+        ),
+    output:
+        csv=ensure("<results>/tables/ablation_{ablation}_{labels}.csv", non_empty=True),
+        md=ensure("<results>/tables/ablation_{ablation}_{labels}.md", non_empty=True),
+    log:
+        "<logs>/ablation/{ablation}/{labels}.log",
+    benchmark:
+        "<benchmarks>/ablation/{ablation}/{labels}.tsv"
+    wildcard_constraints:
+        ablation=names(ABLATIONS),
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        values=lambda wc: json.dumps(ABLATIONS[wc.ablation].features),
+        features=lambda wc: [name for name in ABLATIONS[wc.ablation].features for _ in PROBES],
+        probes=lambda wc: [name for _ in ABLATIONS[wc.ablation].features for name in PROBES],
+    shell:
+        "earthprobe ablation --metrics {input.metrics} --features {params.features} --probes {params.probes}"
+        " --values {params.values:q} --label-set {wildcards.labels} --csv {output.csv} --md {output.md} --log {log}"
+
+
+rule figure_ablation:
+    """The same as a picture."""
+    input:
+        package("figures.ablation"),
+        table="<results>/tables/ablation_{ablation}_{labels}.csv",
+    output:
+        png=report(
+            "<results>/figures/ablation_{ablation}_{labels}.png",
+            caption="../report/ablation.rst",
+            category="Probes",
+            labels={"figure": "ablation", "features": "{ablation}", "classes": "{labels}", "probe": "all"},
+        ),
+        pdf="<results>/figures/ablation_{ablation}_{labels}.pdf",
+        csv="<results>/figures/ablation_{ablation}_{labels}.csv",
+    log:
+        "<logs>/figure_ablation/{ablation}/{labels}.log",
+    wildcard_constraints:
+        ablation=names(ABLATIONS),
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe figure-ablation --table {input.table} --csv {output.csv} --images {output.png} {output.pdf}"
+        " --log {log}"
+
+
+rule figure_cost:
+    """What feature sets know against what they cost."""
+    input:
+        package("figures.cost"),
+        costs=expand("<results>/features/{features}/cost.json", features=COSTED),
+        metrics=expand("<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=COSTED, probe=PROBES),
+    output:
+        png=report(
+            "<results>/figures/cost_{labels}.png",
+            caption="../report/cost.rst",
+            category="Probes",
+            labels={"figure": "cost", "features": "all", "classes": "{labels}", "probe": "best"},
+        ),
+        pdf="<results>/figures/cost_{labels}.pdf",
+        csv="<results>/figures/cost_{labels}.csv",
+        md="<results>/tables/cost_{labels}.md",
+    log:
+        "<logs>/figure_cost/{labels}.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        costs=[f"<results>/features/{name}/cost.json" for name in COSTED for _ in PROBES],
+        features=[name for name in COSTED for _ in PROBES],
+        probes=[name for _ in COSTED for name in PROBES],
+    shell:
+        "earthprobe figure-cost --costs {params.costs} --metrics {input.metrics} --features {params.features}"
+        " --probes {params.probes} --csv {output.csv} --md {output.md} --images {output.png} {output.pdf} --log {log}"
+
+
 rule figure_f2_per_class:
     """F2 of each class, probes side by side."""
     input:
@@ -84,7 +168,9 @@ rule figure_gallery:
     input:
         package("figures.gallery"),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
-        shards=lambda wc: expand("<results>/shards/{sensor}/{shard}.parquet", sensor=shown_by(wc.features), shard=SHARDS),
+        shards=lambda wc: expand(
+            "<results>/shards/{sensor}/{shard}.parquet", sensor=shown_by(wc.features), shard=SHARDS
+        ),
     output:
         png=report(
             "<results>/figures/gallery_{features}_{labels}_{probe}.png",
@@ -130,6 +216,9 @@ rule config:
 
 localrules:
     table,
+    ablation,
+    figure_ablation,
+    figure_cost,
     figure_f2_per_class,
     figure_confusion,
     figure_gallery,
@@ -140,6 +229,7 @@ rule tables:
     """The tables of all label sets."""
     input:
         expand("<results>/tables/classification_{labels}.csv", labels=LABEL_SETS),
+        expand("<results>/tables/ablation_{ablation}_{labels}.csv", ablation=ABLATIONS, labels=LABEL_SETS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
 
@@ -149,6 +239,8 @@ rule figures:
     input:
         expand("<results>/figures/class_distribution_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/label_correlation_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/ablation_{ablation}_{labels}.png", ablation=ABLATIONS, labels=LABEL_SETS),
+        expand("<results>/figures/cost_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/umap_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
         expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
         expand(

@@ -12,7 +12,7 @@ from earthprobe.errors import UserError
 from earthprobe.models.interface import Encoder, Inputs, Model, Normalization, Prepare
 from earthprobe.models.packed import speed_up
 
-OF_EVERY_MODEL = {"kind", "bands", "weights", "normalization", "image_size", "precision"}
+OF_EVERY_MODEL = {"kind", "bands", "weights", "normalization", "image_size", "precision", "pca", "store", "vary"}
 """Options that are the steps' own business, and no keywords of a kind."""
 
 

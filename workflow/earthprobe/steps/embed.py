@@ -2,6 +2,7 @@
 
 import logging
 import os
+import time
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
@@ -19,13 +20,14 @@ from earthprobe import registry
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
 from earthprobe.models.assemble import encoder_of, inputs_of
+from earthprobe.models.energy import joules
 from earthprobe.models.forward import BATCH, NO_ROOM, Forward, read_ahead
 from earthprobe.models.interface import Floats, Normalization
 from earthprobe.models.weights import origin_of
-from earthprobe.progress import Progress
+from earthprobe.progress import Progress, peak_memory
 from earthprobe.sensors import BANDS, SIZE, UNITS
 from earthprobe.storage.embeddings import embedding_schema
-from earthprobe.storage.files import replacing
+from earthprobe.storage.files import replacing, write_json
 from earthprobe.storage.parquet import check_ids, parquet, read_metadata, with_metadata
 from earthprobe.storage.pixels import read_shards
 
@@ -47,6 +49,7 @@ def run(
     device: Literal["auto", "cpu", "cuda"] = "auto",
     threads: int = 1,
     output: Path,
+    cost: Path | None = None,
 ) -> None:
     """Writes the embeddings of a shard's patches, in the shard's order.
 
@@ -59,6 +62,7 @@ def run(
         device: where to run; auto is cuda where there is a GPU.
         threads: CPU threads.
         output: columns ``patch_id`` and ``embedding``, a list of float32.
+        cost: JSON of what this took, for the step ``cost``.
 
     Raises:
         UserError: an embedding is not finite, the shard lacks a band, a date or a place is not known that the model
@@ -111,6 +115,7 @@ def run(
     seen = _seen(read_shards(shard, bands, BATCH[where]), facts.get("needs", ()), patches)
     with parquet(shard[0]) as file:
         progress = Progress(log, file.metadata.num_rows)
+    begun, energy = time.perf_counter(), joules(where)
     with (
         closing(read_ahead(seen, pin=where == "cuda")) as batches,
         replacing(output) as part,
@@ -127,6 +132,12 @@ def run(
                 progress.add(len(batch_ids))
             _write(writer, ids, waiting)
         check_ids(part, ids)
+    if cost is not None:
+        used = joules(where)
+        difference = None if used is None or energy is None or used < energy else used - energy
+        measured = {"patches": len(ids), "seconds": time.perf_counter() - begun, "joules": difference}
+        peak = torch.cuda.max_memory_allocated() // 2**20 if where == "cuda" else peak_memory()
+        write_json(cost, {**measured, "peak_mib": peak, "device": where, "threads": threads})
 
 
 def _described(kind: str, normalization: Normalization | None) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from typing import Any
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import METRICS, Metric
 from earthprobe.storage.files import read_csv, write_csv, write_text
+from earthprobe.storage.markdown import grid
 
 GAIN = "gain_over_pixels"
 """A feature set's mAP macro less that of the best control with the same bands and probe."""
@@ -95,7 +96,7 @@ def run(
         for aside, group in (("weights", ours), ("data", theirs))
         for row in group
     ]
-    write_text(md, "\n\n".join([f"# {title}", *notes, _grid(heading, body)]) + "\n")
+    write_text(md, "\n\n".join([f"# {title}", *notes, grid(heading, body, range(2, len(heading) - 1))]) + "\n")
     write_text(html, _page(title, notes, heading, body, len(ours)))
 
 
@@ -181,20 +182,6 @@ def _wavelengths(source: Mapping[str, Any]) -> str:
 
 def _figure(metric: Metric, value: object) -> str:
     return "–" if value in ("", None) else metric.show(float(str(value)))
-
-
-def _grid(heading: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    widths = [max(len(row[i]) for row in (heading, *body)) for i in range(len(heading))]
-    numeric = range(2, len(heading) - 1)
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            c.rjust(w) if i in numeric else c.ljust(w) for i, (c, w) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = "|".join("-" * (w + 1) + ":" if i in numeric else "-" * (w + 2) for i, w in enumerate(widths))
-    return "\n".join([line(heading), f"|{rule}|", *(line(row) for row in body)])
 
 
 STYLE = """

@@ -1,20 +1,25 @@
 """Reading single rows of a feature set, without holding all of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from earthprobe.storage.parquet import parquet
+from earthprobe.storage.parquet import parquet, read_metadata
 
 BATCH = 8192  # patches; 25 MB of 768 floats
 
 
-def embedding_schema(dimensions: int) -> pa.Schema:
+STORED = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
+"""What the figures of a vector can be stored as."""
+
+
+def embedding_schema(dimensions: int, store: str = "float32") -> pa.Schema:
     """The columns of a feature set. That no value can be null makes it faster to read."""
-    vector = pa.list_(pa.field("element", pa.float32(), nullable=False), dimensions)
+    vector = pa.list_(pa.field("element", STORED[store], nullable=False), dimensions)
     return pa.schema([("patch_id", pa.string()), pa.field("embedding", vector, nullable=False)])
 
 
@@ -30,14 +35,36 @@ def read_embeddings(features: Path, selections: Sequence[npt.NDArray[np.integer]
     """
     if any((np.diff(rows) <= 0).any() for rows in selections):
         raise ValueError("row numbers must ascend")
+    metadata = read_metadata(features)
     with parquet(features) as file:
         dimensions = file.schema_arrow.field("embedding").type.list_size
         results = [np.empty((len(rows), dimensions), dtype=np.float32) for rows in selections]
         start = 0
         for batch in file.iter_batches(batch_size=BATCH, columns=["embedding"]):
-            vectors = batch["embedding"].flatten().to_numpy().reshape(len(batch), dimensions)
+            vectors = decoded(batch["embedding"], metadata)
             for rows, result in zip(selections, results, strict=True):
                 first, last = np.searchsorted(rows, [start, start + len(batch)])
                 result[first:last] = vectors[rows[first:last] - start]
             start += len(batch)
     return results
+
+
+def decoded(column: pa.Array, metadata: Mapping[str, Any]) -> npt.NDArray[np.float32]:
+    """Vectors as they were before they were stored in fewer bytes.
+
+    Args:
+        column: the fixed-size lists.
+        metadata: of the file they are from; int8 has ``quantization``, an offset and a scale for each figure.
+
+    Returns:
+        float32, shape (patches, dimensions).
+    """
+    values: npt.NDArray[Any] = (
+        column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
+    )
+    if values.dtype != np.int8:
+        plain: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
+        return plain
+    offset, scale = (np.array(metadata["quantization"][key], dtype=np.float32) for key in ("offset", "scale"))
+    restored: npt.NDArray[np.float32] = values.astype(np.float32) * scale + offset
+    return restored

@@ -1,0 +1,89 @@
+import json
+from pathlib import Path
+
+import pytest
+from earthprobe.figures import cost as figure
+from earthprobe.models import energy
+from earthprobe.steps import cost, embed_weights
+
+
+@pytest.fixture
+def statistics(tmp_path: Path) -> Path:
+    path = tmp_path / "s1.json"
+    path.write_text(json.dumps({"train": {"VV": {"mean": -12, "std": 5}, "VH": {"mean": -19, "std": 5}}}))
+    return path
+
+
+def job(path: Path, seconds: float, joules: float | None) -> Path:
+    content = {"patches": 100, "seconds": seconds, "joules": joules, "peak_mib": 100 * seconds}
+    path.write_text(json.dumps({**content, "device": "cpu", "threads": 2}))
+    return path
+
+
+def measured(folder: Path, statistics: Path, joules: float | None, **entry: object) -> dict:
+    weights = None
+    if "weights" in entry:
+        weights = folder / "weights.safetensors"
+        embed_weights.run(
+            kind=str(entry["kind"]), model=str(entry["model"]), bands=["VV", "VH"], weights="random:0", output=weights
+        )
+    cost.run(
+        model=json.dumps({"bands": ["VV", "VH"], **entry}),
+        statistics=[statistics],
+        weights=weights,
+        jobs=[job(folder / "0.json", 2.0, 30.0), job(folder / "1.json", 3.0, joules)],
+        output=folder / "cost.json",
+    )
+    return json.loads((folder / "cost.json").read_text())
+
+
+def test_operations_and_parameters_are_those_of_the_architecture(tmp_path: Path, statistics: Path):
+    found = measured(tmp_path, statistics, 20.0, kind="timm", model="resnet18", weights="random:0")
+    # He et al. 2015: 1.8 billion multiplications with their additions for 224 pixels; 11.7 million less the classifier.
+    assert found["flop"] == pytest.approx(2 * 1.82e9, rel=0.01)
+    assert found["parameters"] == pytest.approx(11.18e6, rel=0.01)
+    assert (found["dimensions"], found["bytes"]) == (512, 2048)
+    assert (found["patches"], found["patches_per_second"], found["peak_mib"]) == (200, 40.0, 300.0)
+    assert found["joules"] == 50.0
+
+
+def test_energy_that_one_job_could_not_read_is_not_known(tmp_path: Path, statistics: Path):
+    found = measured(tmp_path, statistics, None, kind="rcf", features=64, pca=10, store="int8")
+    assert found["joules"] is None
+    assert (found["dimensions"], found["bytes"]) == (10, 10)
+    assert found["flop"] == 2 * 32 * 2 * 9 * 118 * 118
+
+
+def test_energy_is_read_from_the_processors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(energy, "RAPL", tmp_path)
+    assert energy.joules("cpu") is None
+    for number, count in ((0, 5_000_000), (1, 7_000_000)):
+        (tmp_path / f"intel-rapl:{number}").mkdir()
+        (tmp_path / f"intel-rapl:{number}/energy_uj").write_text(f"{count}\n")
+    assert energy.joules("cpu") == 12.0
+    (tmp_path / "intel-rapl:0/energy_uj").unlink()
+    assert energy.joules("cpu") is None
+
+
+def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistics: Path):
+    measured(tmp_path, statistics, None, kind="rcf", features=64)
+    paths = []
+    for number, score in enumerate((0.3, 0.5, 0.2, 0.1)):
+        features = {"archive": "x", "simulated": False, "weights": "random:0", "model": "m", "kind": "k"}
+        paths.append(tmp_path / f"m{number}.json")
+        paths[-1].write_text(json.dumps({"test": {"map_macro": score}, "features": features}))
+    figure.run(
+        costs=[tmp_path / "cost.json"] * 4,
+        metrics=paths,
+        features=["a", "a", "b", "b"],
+        probes=["linear", "knn", "linear", "knn"],
+        csv=tmp_path / "c.csv",
+        md=tmp_path / "c.md",
+        images=[tmp_path / "c.png"],
+    )
+    lines = [line for line in (tmp_path / "c.md").read_text().splitlines() if line.startswith("| a") or "| b" in line]
+    assert [[c.strip() for c in line.split("|")][3:5] for line in lines if "mAP" not in line] == [
+        ["knn", "50.0"],
+        ["linear", "20.0"],
+    ]
+    assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")

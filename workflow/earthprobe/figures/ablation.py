@@ -1,0 +1,57 @@
+"""Draw what a varied option costs or gains."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import polars as pl
+
+from earthprobe.figures.style import SERIES, new_figure, note, save
+
+AFTER = "probe"
+"""The column behind those of the options, in the table that :mod:`earthprobe.steps.ablation` writes."""
+
+
+def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
+    """Writes the mAP of each combination and probe, and draws them.
+
+    Args:
+        table: the ablation's CSV.
+        csv: the numbers of the figure.
+        images: files ending in .png, .pdf or .svg.
+    """
+    rows = pl.read_csv(table, infer_schema=False)
+    options = rows.columns[1 : rows.columns.index(AFTER)]
+    rows.select("features", *options, "probe", "map_macro", "map_micro", "data", "weights").write_csv(csv)
+    draw(csv, images)
+
+
+def draw(csv: Path, outputs: Sequence[Path]) -> None:
+    """Draws a line a combination, with a dot a probe.
+
+    Args:
+        csv: what :func:`run` wrote.
+        outputs: image files.
+    """
+    table = pl.read_csv(csv, schema_overrides={"map_macro": pl.Float64})
+    options = table.columns[1 : table.columns.index(AFTER)]
+    labels = [
+        ", ".join(f"{option} {value}" for option, value in zip(options, values, strict=True))
+        for values in table.unique("features", maintain_order=True).select(options).rows()
+    ]
+    places = np.arange(len(labels))
+    figure = new_figure(1.0 + 0.24 * len(labels))
+    axes = figure.subplots()
+    for number, probe in enumerate(table["probe"].unique(maintain_order=True)):
+        values = table.filter(pl.col("probe") == probe)["map_macro"].to_numpy()
+        colour, marker = SERIES[number % len(SERIES)], "os^Dv<>P"[number % 8]
+        axes.plot(values, places, color=colour, marker=marker, markersize=4.5, linewidth=0.8, label=probe)
+    axes.set_yticks(places, labels)
+    axes.set_ylim(len(labels) - 0.5, -0.5)
+    axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel("mAP macro on the test split")
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
+    note(figure, table["data"][0], table["weights"][0])
+    save(figure, outputs)

@@ -1,0 +1,142 @@
+"""Draw what feature sets know against what they cost, and write the table of it."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import polars as pl
+
+from earthprobe.describe import describe_data, describe_weights
+from earthprobe.figures.style import SERIES, new_figure, note, save
+from earthprobe.storage.files import read_json, write_csv, write_text
+from earthprobe.storage.markdown import grid
+
+COLUMNS = (
+    "features",
+    "model",
+    "weights",
+    "probe",
+    "map_macro",
+    "parameters",
+    "flop",
+    "patches_per_second",
+    "peak_mib",
+    "joules_per_patch",
+    "bytes",
+    "device",
+    "threads",
+    "data",
+)
+
+
+def run(
+    *,
+    costs: Sequence[Path],
+    metrics: Sequence[Path],
+    features: Sequence[str],
+    probes: Sequence[str],
+    csv: Path,
+    md: Path,
+    images: Sequence[Path],
+) -> None:
+    """Writes cost and quality of each feature set and probe, and draws them.
+
+    Args:
+        costs: what the step ``cost`` wrote, a file a row.
+        metrics: a ``metrics.json`` a row.
+        features: the feature set of each row.
+        probes: the probe of each.
+        csv: the numbers of the figure.
+        md: a table to read, a row a feature set with its best probe.
+        images: files ending in .png, .pdf or .svg.
+    """
+    rows = []
+    for name, probe, cost_path, path in zip(features, probes, costs, metrics, strict=True):
+        cost, result = read_json(cost_path), read_json(path)
+        source = result["features"]
+        energy = None if cost["joules"] is None else cost["joules"] / cost["patches"]
+        rows.append(
+            (
+                name,
+                source["model"] or source["kind"],
+                describe_weights(source),
+                probe,
+                result["test"]["map_macro"],
+                cost["parameters"],
+                cost["flop"],
+                cost["patches_per_second"],
+                cost["peak_mib"],
+                energy,
+                cost["bytes"],
+                cost["device"],
+                cost["threads"],
+                describe_data(source),
+            )
+        )
+    write_csv(csv, COLUMNS, rows)
+    write_text(md, _table(pl.read_csv(csv)))
+    draw(csv, images)
+
+
+def best(table: pl.DataFrame) -> pl.DataFrame:
+    """The row of each feature set's best probe, in the order of the feature sets."""
+    order = table["features"].unique(maintain_order=True).to_list()
+    return pl.concat(
+        [table.filter(pl.col("features") == name).sort("map_macro", descending=True)[:1] for name in order]
+    )
+
+
+def _table(table: pl.DataFrame) -> str:
+    heading = [
+        "features", "weights", "best probe", "mAP macro %", "parameters, M", "GFLOP a patch", "patches a second",
+        "peak MiB", "J a patch", "bytes a vector",
+    ]  # fmt: skip
+    body = [
+        [
+            row["features"],
+            row["weights"],
+            row["probe"],
+            f"{100 * row['map_macro']:.1f}",
+            f"{row['parameters'] / 1e6:.2f}",
+            f"{row['flop'] / 1e9:.2f}",
+            f"{row['patches_per_second']:.0f}",
+            f"{row['peak_mib']:.0f}",
+            "–" if row["joules_per_patch"] is None else f"{row['joules_per_patch']:.2f}",
+            str(row["bytes"]),
+        ]
+        for row in best(table).iter_rows(named=True)
+    ]
+    machine = f"On {table['device'][0]}, {table['threads'][0]} threads; times are those of this machine and this run."
+    return "\n\n".join(["# Cost and quality", machine, grid(heading, body, range(3, len(heading)))]) + "\n"
+
+
+def draw(csv: Path, outputs: Sequence[Path]) -> None:
+    """Draws the best probe's mAP of each feature set against the time that its vectors take.
+
+    Args:
+        csv: what :func:`run` wrote.
+        outputs: image files.
+    """
+    table = best(pl.read_csv(csv))
+    figure = new_figure(4.2)
+    axes = figure.subplots()
+    times = [1000 / rate for rate in table["patches_per_second"]]
+    for number, row in enumerate(table.iter_rows(named=True)):
+        untrained = row["weights"].startswith(("random", "no weights", "train"))
+        colour = SERIES[1] if untrained else SERIES[0]
+        axes.scatter(
+            times[number], row["map_macro"], s=26, color=colour, marker="D" if untrained else "o", linewidths=0
+        )
+        axes.annotate(
+            row["features"], (times[number], row["map_macro"]), xytext=(4, 3), textcoords="offset points", fontsize=6.5
+        )
+    axes.set_xscale("log")
+    axes.margins(x=0.15, y=0.12)
+    axes.grid(color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.set_xlabel(f"ms a patch ({table['device'][0]}, {table['threads'][0]} threads)")
+    axes.set_ylabel("mAP macro on the test split, best probe")
+    for label, colour, marker in (("trained", SERIES[0], "o"), ("untrained, or pixels alone", SERIES[1], "D")):
+        axes.scatter([], [], s=26, color=colour, marker=marker, label=label, linewidths=0)
+    axes.legend(loc="lower right", handletextpad=0.2)
+    note(figure, table["data"][0])
+    save(figure, outputs)

@@ -1,0 +1,69 @@
+"""Compare the feature sets of an entry in which options vary."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.metrics import METRICS
+from earthprobe.storage.files import read_json, write_csv, write_text
+from earthprobe.storage.markdown import grid
+
+LOSS = "map_macro_less_the_first"
+"""mAP macro less that of the first feature set with the same probe: what a cheaper setting costs."""
+
+
+def run(
+    *,
+    metrics: Sequence[Path],
+    features: Sequence[str],
+    probes: Sequence[str],
+    values: str,
+    label_set: str,
+    csv: Path,
+    md: Path,
+) -> None:
+    """Writes a row for each combination and probe, as CSV (fractions) and Markdown (percent).
+
+    Args:
+        metrics: a ``metrics.json`` a row, in their order.
+        features: the feature set of each.
+        probes: the probe of each.
+        values: JSON of the feature sets' values of what varies, by their names.
+        label_set: the label set's name.
+        csv: the table.
+        md: the table to read.
+    """
+    chosen: Mapping[str, Mapping[str, Any]] = json.loads(values)
+    options = list(next(iter(chosen.values())))
+    results = [read_json(path) for path in metrics]
+    first: dict[str, float] = {}
+    rows = []
+    for name, probe, result in zip(features, probes, results, strict=True):
+        score = result["test"]["map_macro"]
+        shown = [_text(chosen[name][option]) for option in options]
+        figures = [result["test"][metric.name] for metric in METRICS]
+        rows.append((name, *shown, probe, *figures, score - first.setdefault(probe, score)))
+    origin = (describe_data(results[0]["features"]), describe_weights(results[0]["features"]))
+    columns = ("features", *options, "probe", *(metric.name for metric in METRICS), LOSS, "data", "weights")
+    write_csv(csv, columns, [(*row, *origin) for row in rows])
+    heading = [*options, "probe", *(metric.heading for metric in METRICS), "mAP macro less the first"]
+    body = [
+        [
+            *row[1 : len(options) + 2],
+            *(metric.show(value) for metric, value in zip(METRICS, row[len(options) + 2 : -1], strict=True)),
+            f"{100 * row[-1]:+.1f}",
+        ]
+        for row in rows
+    ]
+    title = f"# Ablation of {', '.join(options)}, {label_set} classes"
+    simulated = "**Simulated archive: these figures show that the workflow runs, nothing else.**"
+    notes = [simulated] if results[0]["features"]["simulated"] else []
+    notes.append(f"{origin[0]}, {origin[1]}; test split of {results[0]['test']['patches']} patches.")
+    numeric = range(len(options) + 1, len(heading))
+    write_text(md, "\n\n".join([title, *notes, grid(heading, body, numeric)]) + "\n")
+
+
+def _text(value: Any) -> str:
+    return " ".join(map(str, value)) if isinstance(value, list) else str(value)
