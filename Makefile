@@ -21,7 +21,7 @@ test: .venv/ready  ## unit tests first; then runs of the workflow and of SLURM, 
 	$(MAKE) --no-print-directory --jobs=2 --output-sync=target test-workflow test-slurm
 
 test-workflow: .venv/ready
-	$(BIN)/python -m pytest tests/workflow --numprocesses $(CORES) --dist loadfile --durations=10
+	$(BIN)/python -m pytest tests/workflow --durations=10
 
 test-slurm: .venv/ready
 	$(BIN)/python -m pytest tests/slurm
@@ -72,8 +72,10 @@ lock: .venv/ready  ## resolves pyproject.toml anew into the lock and the conda e
 clean:
 	rm -rf results/simulated .snakemake
 
-docs: .venv/ready  ## config/README.md from the schema, and the picture of the rules (needs graphviz)
+docs: .venv/ready  ## config/README.md from the schema, docs/models.md, and the picture of the rules (needs graphviz)
 	$(BIN)/python config/write_readme.py
+	$(BIN)/python config/write_torchgeo.py
+	$(BIN)/python config/write_models.py
 	$(BIN)/snakemake tables figures check --rulegraph dot 2>/dev/null | dot -Tpng -Gdpi=80 -o docs/images/rulegraph.png
 
 report: .venv/ready  ## one HTML file of the demo's results

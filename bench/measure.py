@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench import archives
+from bench import archives, models
 from bench.tools import (
     DIMENSIONS,
     REPOSITORY,
@@ -546,6 +546,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     "index_reben_memory": functools.partial(archives.index, "reben", "MiB"),
     "embed_cpu": functools.partial(embed, "bfloat16", "cpu"),
     "embed_cpu_float32": functools.partial(embed, "float32", "cpu"),
+    "embed_vit_small": models.vit_small,
+    "embed_dinov2_base": models.softcon,
+    "embed_timm_base": models.timm_vit,
     "embed_gpu": functools.partial(embed, "bfloat16", "cuda"),
     "merge": merge,
     "merge_memory": merge_memory,

@@ -13,7 +13,7 @@ import numpy as np
 import polars as pl
 from earthprobe import registry
 from earthprobe.archives.interface import SPLITS
-from earthprobe.cli import peak_memory
+from earthprobe.progress import peak_memory
 
 REPOSITORY = Path(__file__).parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"

@@ -16,8 +16,8 @@ from tests.conftest import REPOSITORY
 
 TABLES = {"table": 2}
 REJECTED = {"rejected": 1, "check": 1}
-ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
-ALL_PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, "figure_gallery": 6}
+ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2, "figure_cost": 2}
+ALL_PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, "figure_gallery": 6, "figure_cost": 2}
 UMAP = {"umap": 1, "figure_umap": 2}
 LABELS = {"figure_class_distribution": 2, "figure_label_correlation": 2}
 
@@ -59,7 +59,7 @@ def test_a_new_probe(clone: Clone):
 
 def test_a_new_feature_set(clone: Clone):
     jobs = clone.planned(config=changed("features.other", {**DOFA, "wavelengths": [5.405, 5.405]}))
-    new = {"embed_weights": 1, "embed": 3, "merge": 1, "train": 6}
+    new = {"embed_weights": 1, "embed": 3, "cost": 1, "merge": 1, "train": 6}
     assert jobs == {**new, "evaluate": 6, **TABLES, **ALL_PROBES, **UMAP, "config": 1}
 
 
@@ -114,19 +114,21 @@ GALLERY = {"figure_gallery": 6}
 PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, **GALLERY}
 TABLE = {"table": 1}
 SEEN = {"umap": 2, "figure_umap": 2}
-CLASSES = {"explore": 1, "figure_class_distribution": 1, "figure_label_correlation": 1}
-EVALUATE = {"evaluate": 6, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 6}
+DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
+CLASSES = {"explore": 1, **DRAWN}
+EVALUATE = {"evaluate": 6, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 6, "figure_cost": 1}
 TRAIN = {"train": 6, **EVALUATE, **GALLERY}
 MERGE = {"merge": 2, **TRAIN, **SEEN}
-EMBED = {"embed": 3, "embed_on_cpu": 3, **MERGE}
+EMBED = {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}
 LEFT_OUT = {"rejected": 1, "check": 1}
 SHARDS = {"shard": 3, "shard_statistics": 1, **LEFT_OUT, **EMBED, **GALLERY}
 INDEX = {"index": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN}
 ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
 EVERYTHING = {"simulate": 1, **ARCHIVE}
 ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, "umap": 1, "figure_umap": 1}
-ONE_MODEL |= {"figure_f2_per_class": 1, "figure_confusion": 3, "figure_gallery": 3}
+ONE_MODEL |= {"cost": 1, "figure_cost": 1, "figure_f2_per_class": 1, "figure_confusion": 3, "figure_gallery": 3}
 ONE_KIND = {"train": 2, "evaluate": 2, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
+ONE_KIND |= {"figure_cost": 1}
 
 EDITS = [
     ("steps/simulate", EVERYTHING),
@@ -152,7 +154,20 @@ EDITS = [
     ("models/forward", EMBED),
     ("models/weights", {"embed_weights": 1, **EMBED}),
     ("models/dofa", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
-    ("models/packed", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
+    ("models/baked", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
+    ("models/packed", EMBED),
+    ("models/assemble", EMBED),
+    ("models/energy", {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}),
+    ("steps/cost", {"cost": 2, "figure_cost": 1}),
+    ("figures/cost", {"figure_cost": 1}),
+    ("storage/markdown", {**TABLE, "figure_cost": 1}),
+    *(
+        (f"models/{name}", {})
+        for name in ("galileo", "torchgeo", "torchgeo_others", "timm", "pooling", "rcf", "location", "file", "callable")
+    ),
+    *((f"steps/{name}", {}) for name in ("fit_model", "take_vectors", "compress", "ablation")),
+    ("figures/ablation", {}),
+    ("archives/grid", ARCHIVE),
     ("models/statistics", {"embed_on_cpu": 3, **ONE_MODEL}),
     ("steps/embed_weights", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
     ("storage/download", {}),
@@ -182,11 +197,22 @@ EDITS = [
     ("figures/f2_per_class", {"figure_f2_per_class": 2}),
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
-    ("figures/style", {"figure_class_distribution": 1, "figure_label_correlation": 1, "figure_umap": 2, **PROBES}),
+    ("figures/style", {**DRAWN, "figure_umap": 2, "figure_cost": 1, **PROBES}),
     ("steps/config", {"config": 1}),
     *(
         (name, {})
-        for name in ("errors", "progress", "config", "cli", "registry", "slurm", "steps/show", "steps/resume")
+        for name in (
+            "errors",
+            "ablations",
+            "feature_sets",
+            "progress",
+            "config",
+            "cli",
+            "registry",
+            "slurm",
+            "steps/show",
+            "steps/resume",
+        )
     ),
 ]
 
@@ -226,7 +252,9 @@ def test_snakemake_plans_what_an_edit_reaches(clone: Clone, module: Any, tiny_gr
     assert clone.planned(config=TINY) == tiny_graph.after(as_path(name)) != {}
 
 
-@pytest.mark.parametrize("name", ["errors", "progress", "storage/download", "config", "cli", "registry"])
+@pytest.mark.parametrize(
+    "name", ["errors", "feature_sets", "progress", "storage/download", "config", "cli", "registry"]
+)
 def test_a_better_message_runs_nothing(clone: Clone, module: Any, name: str):
     module(name)
     assert clone.planned(config=TINY) == {}

@@ -168,6 +168,29 @@ def model_json(features):
     return as_json({key: value for key, value in entry.items() if key not in registry.OF_ALL["models"]})
 
 
+def weights_of(features):
+    """What a feature set's model is loaded from, if anything."""
+    needed = has_weights(features) or is_fitted(features)
+    return f"<results>/features/{made_as(features)}/weights.safetensors" if needed else []
+
+
+def made_as(features):
+    """The first feature set that is embedded alike: what differs in its storage alone is embedded once."""
+    alike = (name for name in FEATURES if model_json(name) == model_json(features))
+    return next(name for name in alike if weights_path(name) == weights_path(features))
+
+
+def weights_path(features):
+    """Where a feature set's weights come from, as the configuration has it."""
+    return FEATURES[features].get("weights")
+
+
+def whole_vectors(features):
+    """The merged vectors of a feature set before they are made smaller."""
+    made = made_as(features)
+    return f"<results>/features/{made}/whole.parquet" if is_compressed(made) else f"<results>/features/{made}.parquet"
+
+
 def is_compressed(features):
     """Whether a feature set's vectors are made smaller after they are merged."""
     return FEATURES[features]["pca"] is not None or FEATURES[features]["store"] != "float32"

@@ -61,11 +61,7 @@ rule embed:
         lambda wc: package("steps.embed", model_of(wc.features).path),
         shard=lambda wc: expand("<results>/shards/{sensor}/{{shard}}.parquet", sensor=seen_by(wc.features)),
         statistics=lambda wc: expand("<results>/band_statistics/{sensor}.json", sensor=seen_by(wc.features)),
-        weights=lambda wc: (
-            "<results>/features/{features}/weights.safetensors"
-            if has_weights(wc.features) or is_fitted(wc.features)
-            else []
-        ),
+        weights=lambda wc: weights_of(wc.features),
         # Dates and places are those of the list of patches, which shards do not repeat.
         patches=lambda wc: "<results>/patches.parquet" if model_of(wc.features).facts.get("needs") else [],
     output:
@@ -103,7 +99,7 @@ rule merge:
     """The embeddings of all shards in one file, ordered by patch."""
     input:
         package("steps.merge"),
-        shards=expand("<results>/features/{{features}}/{shard}.parquet", shard=SHARDS),
+        shards=lambda wc: expand("<results>/features/{made}/{shard}.parquet", made=made_as(wc.features), shard=SHARDS),
         patches="<results>/patches.parquet",
         rejected=lambda wc: expand("<results>/rejected/{sensor}.csv", sensor=seen_by(wc.features)),
     output:
@@ -138,7 +134,7 @@ rule compress:
     """Smaller vectors: fewer figures, or fewer bytes a figure."""
     input:
         package("steps.compress"),
-        features="<results>/features/{features}/whole.parquet",
+        features=lambda wc: whole_vectors(wc.features),
         patches="<results>/patches.parquet",
     output:
         ensure("<results>/features/{features}.parquet", non_empty=True),
@@ -165,12 +161,8 @@ rule cost:
     input:
         lambda wc: package("steps.cost", model_of(wc.features).path),
         statistics=lambda wc: expand("<results>/band_statistics/{sensor}.json", sensor=seen_by(wc.features)),
-        weights=lambda wc: (
-            "<results>/features/{features}/weights.safetensors"
-            if has_weights(wc.features) or is_fitted(wc.features)
-            else []
-        ),
-        jobs=expand("<results>/features/{{features}}/{shard}.cost.json", shard=SHARDS),
+        weights=lambda wc: weights_of(wc.features),
+        jobs=lambda wc: expand("<results>/features/{made}/{shard}.cost.json", made=made_as(wc.features), shard=SHARDS),
     output:
         ensure("<results>/features/{features}/cost.json", non_empty=True),
     log:

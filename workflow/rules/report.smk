@@ -107,11 +107,10 @@ rule figure_cost:
     conda:
         "../../envs/environment.yaml"
     params:
-        costs=[f"<results>/features/{name}/cost.json" for name in COSTED for _ in PROBES],
         features=[name for name in COSTED for _ in PROBES],
         probes=[name for _ in COSTED for name in PROBES],
     shell:
-        "earthprobe figure-cost --costs {params.costs} --metrics {input.metrics} --features {params.features}"
+        "earthprobe figure-cost --costs {input.costs} --metrics {input.metrics} --features {params.features}"
         " --probes {params.probes} --csv {output.csv} --md {output.md} --images {output.png} {output.pdf} --log {log}"
 
 

@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 import pytest
 from earthprobe.errors import UserError
 from earthprobe.steps import compress
-from earthprobe.storage.embeddings import embedding_schema, read_embeddings
-from earthprobe.storage.parquet import read_metadata, with_metadata
+from earthprobe.storage.embeddings import read_embeddings
+from earthprobe.storage.parquet import embedding_schema, read_metadata, with_metadata
 from sklearn.decomposition import PCA
 
 ROWS = 60

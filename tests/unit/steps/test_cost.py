@@ -73,7 +73,7 @@ def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistic
         paths.append(tmp_path / f"m{number}.json")
         paths[-1].write_text(json.dumps({"test": {"map_macro": score}, "features": features}))
     figure.run(
-        costs=[tmp_path / "cost.json"] * 4,
+        costs=[tmp_path / "cost.json"] * 2,
         metrics=paths,
         features=["a", "a", "b", "b"],
         probes=["linear", "knn", "linear", "knn"],

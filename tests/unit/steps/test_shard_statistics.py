@@ -192,3 +192,13 @@ def test_constant_pixels_are_refused(tiny: TinyArchive, patches_of: Indexer, tmp
         tiny.add(split, vv=flat, vh=flat - 7)
     with pytest.raises(UserError, match="the train split's pixels of V[VH] do not vary"):
         run(tiny, patches_of, tmp_path)
+
+
+def test_a_train_split_without_any_pixels_is_said(tiny: TinyArchive, patches_of: Indexer, tmp_path: Path):
+    for split in ("train", "val", "test"):
+        name = tiny.add(split)
+        if split == "train":
+            (tiny.s1_folder / name / f"{name}_VV.tif").unlink()
+    message = "no patch of the train split has the bands VV, VH, though 2 patches of val and test have"
+    with pytest.raises(UserError, match=message):
+        run(tiny, patches_of, tmp_path, max_rejected=0.5)

@@ -41,7 +41,7 @@ def run(
     """Writes cost and quality of each feature set and probe, and draws them.
 
     Args:
-        costs: what the step ``cost`` wrote, a file a row.
+        costs: what the step ``cost`` wrote, a file a feature set, in their order.
         metrics: a ``metrics.json`` a row.
         features: the feature set of each row.
         probes: the probe of each.
@@ -50,8 +50,9 @@ def run(
         images: files ending in .png, .pdf or .svg.
     """
     rows = []
-    for name, probe, cost_path, path in zip(features, probes, costs, metrics, strict=True):
-        cost, result = read_json(cost_path), read_json(path)
+    cost_of = dict(zip(dict.fromkeys(features), map(read_json, costs), strict=True))
+    for name, probe, path in zip(features, probes, metrics, strict=True):
+        cost, result = cost_of[name], read_json(path)
         source = result["features"]
         energy = None if cost["joules"] is None else cost["joules"] / cost["patches"]
         rows.append(

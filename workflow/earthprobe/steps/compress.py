@@ -13,9 +13,9 @@ import pyarrow.parquet as pq
 
 from earthprobe.errors import UserError
 from earthprobe.models.interface import Floats
-from earthprobe.storage.embeddings import decoded, embedding_schema
+from earthprobe.storage.embeddings import decoded
 from earthprobe.storage.files import replacing
-from earthprobe.storage.parquet import check_ids, parquet, read_metadata, with_metadata
+from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
 
 log = logging.getLogger(__name__)
 

@@ -26,9 +26,8 @@ from earthprobe.models.interface import Floats, Normalization
 from earthprobe.models.weights import origin_of
 from earthprobe.progress import Progress, peak_memory
 from earthprobe.sensors import BANDS, SIZE, UNITS
-from earthprobe.storage.embeddings import embedding_schema
 from earthprobe.storage.files import replacing, write_json
-from earthprobe.storage.parquet import check_ids, parquet, read_metadata, with_metadata
+from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
 from earthprobe.storage.pixels import read_shards
 
 log = logging.getLogger(__name__)

@@ -79,6 +79,12 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
             f"{source['archive']}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), in {darker[0]}"
             " among others, so the two bands are swapped: check how the archive was made"
         )
+    if not any(total.count for total in sums["train"].values()):
+        bands = ", ".join([band for band in BANDS if band in sums["all"]][:3])
+        raise UserError(
+            f"{source['archive']}: no patch of the train split has the bands {bands}, though"
+            f" {count - len(left_out)} patches of val and test have: take feature sets of the other sensor's bands"
+        )
     flat = [band for band, total in sums["train"].items() if not total.std > FLAT]
     if flat:
         raise UserError(f"{source['archive']}: the train split's pixels of {flat[0]} do not vary: check the files")

@@ -12,9 +12,8 @@ from earthprobe import registry
 from earthprobe.config import entry_of
 from earthprobe.models.assemble import options_of
 from earthprobe.models.interface import Vectors
-from earthprobe.storage.embeddings import embedding_schema
 from earthprobe.storage.files import replacing
-from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
+from earthprobe.storage.parquet import check_ids, embedding_schema, read_metadata, with_metadata
 
 log = logging.getLogger(__name__)
 

@@ -13,16 +13,6 @@ from earthprobe.storage.parquet import parquet, read_metadata
 BATCH = 8192  # patches; 25 MB of 768 floats
 
 
-STORED = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
-"""What the figures of a vector can be stored as."""
-
-
-def embedding_schema(dimensions: int, store: str = "float32") -> pa.Schema:
-    """The columns of a feature set. That no value can be null makes it faster to read."""
-    vector = pa.list_(pa.field("element", STORED[store], nullable=False), dimensions)
-    return pa.schema([("patch_id", pa.string()), pa.field("embedding", vector, nullable=False)])
-
-
 def read_embeddings(features: Path, selections: Sequence[npt.NDArray[np.integer]]) -> list[npt.NDArray[np.float32]]:
     """Reads several selections of rows in one pass; memory is that of the result.
 

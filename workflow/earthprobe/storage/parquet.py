@@ -16,6 +16,16 @@ from earthprobe.errors import UserError
 METADATA_KEY = b"earthprobe"
 
 
+STORED = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
+"""What the figures of a vector can be stored as."""
+
+
+def embedding_schema(dimensions: int, store: str = "float32") -> pa.Schema:
+    """The columns of a feature set. That no value can be null makes it faster to read."""
+    vector = pa.list_(pa.field("element", STORED[store], nullable=False), dimensions)
+    return pa.schema([("patch_id", pa.string()), pa.field("embedding", vector, nullable=False)])
+
+
 def with_metadata(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
     """The schema with ``metadata`` and the package's version as one JSON value under the key ``earthprobe``."""
     text = json.dumps({**metadata, "earthprobe_version": __version__}, sort_keys=True)

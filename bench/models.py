@@ -1,0 +1,81 @@
+"""Rows of models: ours in bfloat16 beside the model's own forward pass in float32."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F  # noqa: N812
+from earthprobe.config import entry_of
+from earthprobe.models.assemble import encoder_of
+from earthprobe.models.forward import BATCH
+from earthprobe.models.interface import Inputs
+from earthprobe.models.weights import read_state
+from earthprobe.steps import embed_weights
+from earthprobe.steps.embed import choose_precision
+
+from bench.tools import WORK, Row, side_by_side
+
+PATCHES = 64
+MEAN, STD = [-12.0, -19.0], [5.0, 5.5]
+
+
+def vit(kind: str, model: str, other: Any) -> Row:
+    """Patches a second of a ViT of timm's or torchgeo's.
+
+    Args:
+        kind: ours.
+        model: its name.
+        other: builds the same model as its own library does.
+    """
+    if choose_precision("auto", "cpu") == torch.float32:
+        return Row("not measured: no bfloat16 units", None, "patches/s")
+    path = Path(WORK) / f"{kind}-{model}.safetensors"
+    if not path.exists():
+        embed_weights.run(kind=kind, model=model, bands=["VV", "VH"], weights="random:0", output=path)
+    given = {"kind": kind, "model": model, "weights": "random:0", "bands": ["VV", "VH"], "normalization": "zscore"}
+    entry = entry_of("models", json.dumps(given), "bench")
+    ours = encoder_of(entry, Inputs(["VV", "VH"], MEAN, STD, None, "zscore"), path, "cpu", torch.bfloat16)
+    theirs = other()
+    theirs.load_state_dict(read_state(path))
+    theirs.eval()
+    pixels = torch.randn(PATCHES, 2, 120, 120) * 5 - 15
+    shift, scale = (torch.tensor(figures).view(-1, 1, 1) for figures in (MEAN, STD))
+
+    @torch.inference_mode()
+    def run_ours() -> torch.Tensor:
+        return torch.cat([ours(batch) for batch in pixels.split(BATCH["cpu"])])
+
+    @torch.inference_mode()
+    def run_theirs() -> torch.Tensor:
+        x = (pixels - shift) / scale
+        x = torch.cat([x, x[:, :1] - x[:, 1:]], dim=1) if kind == "timm" else x
+        x = F.interpolate(x, size=(224, 224), mode="bilinear")
+        return torch.cat([theirs(batch) for batch in x.split(BATCH["cpu"])])
+
+    (mine, got), (their, want) = side_by_side(run_ours, run_theirs, 3)
+    assert F.cosine_similarity(got, want).min() > 0.999
+    return Row(PATCHES / mine, PATCHES / their, "patches/s")
+
+
+def vit_small() -> Row:
+    """Torchgeo's ViT small."""
+    from torchgeo.models import vit_small_patch16_224
+
+    return vit("torchgeo", "vit_small_patch16_224", lambda: vit_small_patch16_224(in_chans=2, num_classes=0))
+
+
+def softcon() -> Row:
+    """Torchgeo's ViT base of DINOv2."""
+    from torchgeo.models import vit_base_patch14_dinov2
+
+    return vit(
+        "torchgeo", "vit_base_patch14_dinov2", lambda: vit_base_patch14_dinov2(in_chans=2, img_size=224, num_classes=0)
+    )
+
+
+def timm_vit() -> Row:
+    """Timm's ViT base."""
+    import timm
+
+    return vit("timm", "vit_base_patch16_224", lambda: timm.create_model("vit_base_patch16_224", num_classes=0))
