@@ -55,7 +55,7 @@ def test_components_are_scikit_learns_on_train(
     assert (found["archive"], found["weights"], found["store"]) == ("x", "random:0", "float32")
 
 
-@pytest.mark.parametrize(("store", "kind", "error"), [("float16", "halffloat", 1.0), ("int8", "int8", 0.06)])
+@pytest.mark.parametrize(("store", "kind", "error"), [("float16", "halffloat", 1.0), ("int8", "uint8", 0.06)])
 def test_fewer_bytes_lose_little(
     whole: tuple[np.ndarray, np.ndarray], tmp_path: Path, store: Any, kind: str, error: float
 ):
@@ -80,3 +80,24 @@ def test_more_components_than_there_can_be_are_refused(whole: tuple[np.ndarray, 
     with pytest.raises(UserError, match="vectors of 8 figures for 40 train patches: set pca to 8 at the most"):
         run(tmp_path, pca=9)
     assert not (tmp_path / "f.parquet").exists()
+
+
+def test_a_byte_a_figure_takes_a_byte_on_the_disk(tmp_path: Path):
+    rng = np.random.default_rng(0)
+    matrix = rng.normal(size=(4000, 64)).astype(np.float32)
+    ids = [f"p{i:04d}" for i in range(4000)]
+    schema = with_metadata(embedding_schema(64), {})
+    column = pa.FixedSizeListArray.from_arrays(pa.array(matrix.ravel()), type=schema.field("embedding").type)
+    pq.write_table(pa.table([pa.array(ids), column], schema=schema), tmp_path / "whole.parquet", compression="none")
+    pl.DataFrame({"patch_id": ids, "split": ["train"] * 4000}).write_parquet(tmp_path / "patches.parquet")
+    sizes = {}
+    for store in ("float32", "float16", "int8"):
+        compress.run(
+            features=tmp_path / "whole.parquet",
+            patches=tmp_path / "patches.parquet",
+            store=store,  # type: ignore[arg-type]
+            output=tmp_path / f"{store}.parquet",
+        )
+        sizes[store] = (tmp_path / f"{store}.parquet").stat().st_size
+    assert sizes["float16"] < 0.6 * sizes["float32"]
+    assert sizes["int8"] < 0.3 * sizes["float32"]

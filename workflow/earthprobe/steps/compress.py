@@ -21,8 +21,15 @@ log = logging.getLogger(__name__)
 
 ROW_GROUP = 8192  # patches, as merged ones have
 
-STEPS = 254
+STEPS = 255
 """Steps between the least and the largest value of a figure that is stored as int8."""
+
+COMPRESSION: dict[str, dict[str, Any]] = {
+    "float32": {"compression": "none"},
+    "float16": {"compression": "none"},
+    # Parquet keeps a byte as four, of which the three that are zero lie side by side and take no room.
+    "int8": {"compression": "zstd", "use_byte_stream_split": ["embedding.list.element"]},
+}
 
 
 def run(
@@ -69,7 +76,7 @@ def run(
     if store == "int8":
         low, high = _range(vectors_of(), split)
         scale = np.where(high > low, (high - low) / STEPS, 1).astype(np.float32)
-        metadata["quantization"] = {"offset": (low + scale * (STEPS // 2)).tolist(), "scale": scale.tolist()}
+        metadata["quantization"] = {"offset": low.tolist(), "scale": scale.tolist()}
     ids: list[str] = []
     with replacing(output) as part:
         writer: pq.ParquetWriter | None = None
@@ -77,7 +84,7 @@ def run(
             for batch_ids, matrix in vectors_of():
                 if writer is None:
                     schema = with_metadata(embedding_schema(matrix.shape[1], store), metadata)
-                    writer = pq.ParquetWriter(part, schema, compression="none", use_dictionary=False)
+                    writer = pq.ParquetWriter(part, schema, use_dictionary=False, **COMPRESSION[store])
                 stored = _stored(matrix, store, metadata)
                 column = pa.FixedSizeListArray.from_arrays(
                     pa.array(stored.ravel()), type=writer.schema.field("embedding").type
@@ -97,7 +104,7 @@ def _stored(matrix: Floats, store: str, metadata: dict[str, Any]) -> npt.NDArray
         return matrix
     offset, scale = (np.array(metadata["quantization"][key], dtype=np.float32) for key in ("offset", "scale"))
     # What val and test have beyond the range of train is set to its end.
-    steps: npt.NDArray[np.int8] = np.rint((matrix - offset) / scale).clip(-127, 127).astype(np.int8)
+    steps: npt.NDArray[np.uint8] = np.rint((matrix - offset) / scale).clip(0, STEPS).astype(np.uint8)
     return steps
 
 

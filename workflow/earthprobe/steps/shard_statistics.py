@@ -80,9 +80,9 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
             " among others, so the two bands are swapped: check how the archive was made"
         )
     if not any(total.count for total in sums["train"].values()):
-        bands = ", ".join([band for band in BANDS if band in sums["all"]][:3])
+        lacking = ", ".join([band for band in BANDS if band in sums["all"]][:3])
         raise UserError(
-            f"{source['archive']}: no patch of the train split has the bands {bands}, though"
+            f"{source['archive']}: no patch of the train split has the bands {lacking}, though"
             f" {count - len(left_out)} patches of val and test have: take feature sets of the other sensor's bands"
         )
     flat = [band for band, total in sums["train"].items() if not total.std > FLAT]

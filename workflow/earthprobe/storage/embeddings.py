@@ -52,7 +52,7 @@ def decoded(column: pa.Array, metadata: Mapping[str, Any]) -> npt.NDArray[np.flo
     values: npt.NDArray[Any] = (
         column.flatten().to_numpy(zero_copy_only=False).reshape(len(column), column.type.list_size)
     )
-    if values.dtype != np.int8:
+    if values.dtype != np.uint8:
         plain: npt.NDArray[np.float32] = values.astype(np.float32, copy=False)
         return plain
     offset, scale = (np.array(metadata["quantization"][key], dtype=np.float32) for key in ("offset", "scale"))

@@ -16,8 +16,8 @@ from earthprobe.errors import UserError
 METADATA_KEY = b"earthprobe"
 
 
-STORED = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8()}
-"""What the figures of a vector can be stored as."""
+STORED = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.uint8()}
+"""What the figures of a vector can be stored as; Parquet has no bytes, but numbers from 0 to 255 compress to one."""
 
 
 def embedding_schema(dimensions: int, store: str = "float32") -> pa.Schema:
