@@ -185,7 +185,7 @@ def test_every_reason_is_said(server: Server, output: Path):
     with pytest.raises(UserError) as caught:
         fetch.run(kind=KIND, file=NAME, mirrors=["http://127.0.0.1:1"], output=output)
     assert f"http://127.0.0.1:1/{NAME}: [Errno 111] Connection refused; {server.url}/official/" in str(caught.value)
-    assert "the server says 404 Not Found; run again to go on, or put it into" in str(caught.value)
+    assert "the server says 404 Not Found; run again to go on, or put it (md5 " in str(caught.value)
 
 
 def test_room_is_asked_for_before_the_transfer(server: Server, output: Path, monkeypatch: pytest.MonkeyPatch):

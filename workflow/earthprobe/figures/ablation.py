@@ -12,6 +12,10 @@ AFTER = "probe"
 """The column behind those of the options, in the table that :mod:`earthprobe.steps.ablation` writes."""
 
 
+SPAN = 0.1
+"""The least that the axis shows of mAP, so that what is no difference does not look like one."""
+
+
 def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
     """Writes the mAP of each combination and probe, and draws them.
 
@@ -45,10 +49,14 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     for number, probe in enumerate(table["probe"].unique(maintain_order=True)):
         values = table.filter(pl.col("probe") == probe)["map_macro"].to_numpy()
         colour, marker = SERIES[number % len(SERIES)], "os^Dv<>P"[number % 8]
-        axes.plot(values, places, color=colour, marker=marker, markersize=4.5, linewidth=0.8, label=probe)
+        axes.scatter(values, places, s=20, color=colour, marker=marker, linewidths=0, label=probe)
+    scores = table["map_macro"].to_numpy()
+    low, high = float(scores.min()), float(scores.max())
+    margin = max(SPAN - (high - low), 0.1 * (high - low)) / 2
+    axes.set_xlim(low - margin, high + margin)
     axes.set_yticks(places, labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
+    axes.grid(color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel("mAP macro on the test split")

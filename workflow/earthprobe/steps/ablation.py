@@ -66,4 +66,6 @@ def run(
 
 
 def _text(value: Any) -> str:
+    if value is None:
+        return "none"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)

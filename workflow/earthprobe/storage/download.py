@@ -76,9 +76,10 @@ def download(urls: Sequence[str], output: Path, algorithm: str, digest: str, *, 
         finally:
             if part.exists() and not _size(part):
                 part.unlink()
+    known = f" ({algorithm} {digest})" if digest else ""
     raise UserError(
-        f"{output.name} cannot be fetched: {'; '.join(reasons)}; run again to go on, or put it into {output.parent}"
-        " while nothing is running"
+        f"{output.name} cannot be fetched: {'; '.join(reasons)}; run again to go on, or put it{known} into"
+        f" {output.parent} while nothing is running"
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from earthprobe.storage.parquet import parquet, read_metadata
+from earthprobe.storage.parquet import STORED, parquet, read_metadata
 
 BATCH = 8192  # patches; 25 MB of 768 floats
 
@@ -25,9 +25,10 @@ def read_embeddings(features: Path, selections: Sequence[npt.NDArray[np.integer]
     """
     if any((np.diff(rows) <= 0).any() for rows in selections):
         raise ValueError("row numbers must ascend")
-    metadata = read_metadata(features)
     with parquet(features) as file:
-        dimensions = file.schema_arrow.field("embedding").type.list_size
+        vector = file.schema_arrow.field("embedding").type
+        dimensions = vector.list_size
+        metadata = read_metadata(features) if vector.value_type == STORED["int8"] else {}
         results = [np.empty((len(rows), dimensions), dtype=np.float32) for rows in selections]
         start = 0
         for batch in file.iter_batches(batch_size=BATCH, columns=["embedding"]):
