@@ -175,9 +175,13 @@ def weights_of(features):
 
 
 def made_as(features):
-    """The first feature set that is embedded alike: what differs in its storage alone is embedded once."""
-    alike = (name for name in FEATURES if model_json(name) == model_json(features))
-    return next(name for name in alike if weights_path(name) == weights_path(features))
+    """The feature set whose shards are this one's, too: what differs in its storage alone is embedded once.
+
+    It is the first that is stored whole, so that a smaller one that is added to a study makes nothing again.
+    """
+    wanted = model_json(features), weights_path(features)
+    alike = [name for name in FEATURES if (model_json(name), weights_path(name)) == wanted]
+    return min(alike, key=is_compressed)
 
 
 def weights_path(features):
