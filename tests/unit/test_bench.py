@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from bench import growth, rehearsal
+from bench import growth, real_patches, rehearsal
 from bench.__main__ import COLUMNS, format_row, main, shown
 from bench.measure import ROWS
 from bench.tools import Row
@@ -117,3 +117,12 @@ def test_labels_of_a_figure_do_not_touch():
     assert heights == sorted(heights)
     assert min(b / a for a, b in itertools.pairwise(heights)) > 1.3
     assert max(heights) <= 100
+
+
+def test_patches_of_a_scene_lie_in_one_split():
+    rows = [{"scene": f"s{i % 20}"} for i in range(100)]
+    splits = real_patches.split_by_scene(rows, 0)
+    assert splits.keys() == {f"s{i}" for i in range(20)}
+    counts = {name: sum(splits[row["scene"]] == name for row in rows) for name in real_patches.SHARES}
+    assert counts == {"train": 50, "validation": 15, "test": 35}
+    assert splits == real_patches.split_by_scene(rows, 0) != real_patches.split_by_scene(rows, 1)
