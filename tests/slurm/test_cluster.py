@@ -44,7 +44,7 @@ def output(slurm_clone: SlurmClone) -> str:
 
 def test_jobs_ran_on_several_nodes(output: str):
     jobs = jobs_of(output)
-    assert len(jobs) == 18
+    assert len(jobs) == 19
     assert {job.state for job in jobs} == {"COMPLETED"}
     assert len({job.node for job in jobs}) > 1
 
@@ -95,7 +95,7 @@ def test_nothing_runs_again(output: str, slurm_clone: SlurmClone):
         ({"gpu_partition: gpu": "gpu_partition: gpus"}, "SLURM has no partition 'gpus' (rule embed): it has cpu, gpu;"),
         ({"most_cores: 1": "most_cores: 16"}, "but a node of partition gpu has at most 4 cores, 16000 MB and 1 GPU;"),
         ({'account: "research"': 'account: "mine"'}, "SLURM has no account 'mine' for you: it has research"),
-        ({" minutes: 120": " minutes: 1500", "1440": "1500"}, "1500 minutes, but partition gpu allows 1440;"),
+        ({" minutes: 120": " minutes: 1500", "1440": "1500"}, "1500 minutes, but partition cpu allows 1440;"),
     ],
 )
 def test_a_wrong_value_is_said_before_any_job(cluster: Cluster, tmp_path: Path, changes: dict[str, str], message: str):
