@@ -106,7 +106,10 @@ def _table(table: pl.DataFrame) -> str:
         ]
         for row in best(table).iter_rows(named=True)
     ]
-    machine = f"On {table['device'][0]}, {table['threads'][0]} threads; times are those of this machine and this run."
+    machine = (
+        f"Of the {table['data'][0]}, on {table['device'][0]}, {table['threads'][0]} threads; times are those of this"
+        " machine and this run."
+    )
     return "\n\n".join(["# Cost and quality", machine, grid(heading, body, range(3, len(heading)))]) + "\n"
 
 
@@ -131,7 +134,14 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
             row["features"], (times[number], row["map_macro"]), xytext=(4, 3), textcoords="offset points", fontsize=6.5
         )
     axes.set_xscale("log")
-    axes.margins(x=0.15, y=0.12)
+    # What is no difference must not look like one.
+    axes.set_xlim(min(times) / 2, max(times) * 3)
+    scores = table["map_macro"].to_numpy()
+    middle = float(scores.max() + scores.min()) / 2
+    half = max(0.1, 1.3 * (float(scores.max()) - middle))
+    axes.set_ylim(middle - half, middle + half)
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("{x:g}")
     axes.grid(color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"ms a patch ({table['device'][0]}, {table['threads'][0]} threads)")
