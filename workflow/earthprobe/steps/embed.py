@@ -168,7 +168,7 @@ def _seen(
         rows = pl.DataFrame({"patch_id": ids}).join(known, on="patch_id", how="left", maintain_order="left")
         facts = rows.select("month", "day", "longitude", "latitude")
         if sum(facts.null_count().row(0)):
-            unknown = rows.filter(pl.any_horizontal(facts.select(pl.all().is_null()).get_columns()))["patch_id"][0]
+            unknown = rows.filter(pl.any_horizontal(pl.col(facts.columns).is_null()))["patch_id"][0]
             raise UserError(f"{patches} does not know the {' and '.join(needs)} of {unknown}")
         values = facts.to_numpy().astype(np.float32)
         yield ids, (pixels, values[:, :2], values[:, 2:])
