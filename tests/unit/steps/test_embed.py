@@ -1,3 +1,4 @@
+import datetime
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -329,3 +330,14 @@ def test_a_gpu_that_torch_does_not_see_is_no_secret(
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", given)
     assert choose_device("auto") == "cpu"
     assert len([m for m in caplog.messages if "a GPU that torch does not see" in m]) == warnings
+
+
+def test_a_patch_whose_date_is_not_known_is_named(tmp_path: Path):
+    path = tmp_path / "patches.parquet"
+    dates = [datetime.date(2017, 6, 13), None]
+    pl.DataFrame({"patch_id": ["a", "b"], "date": dates}).write_parquet(path)
+    pixels = np.zeros((2, 1, 2, 2), np.float32)
+    ((_, (_, known, _)),) = embed._seen(iter([(["a"], pixels[:1])]), ["date"], path)
+    np.testing.assert_array_equal(known, [[5, 164]])
+    with pytest.raises(UserError, match="does not know the date of b$"):
+        list(embed._seen(iter([(["a", "b"], pixels)]), ["date"], path))
