@@ -84,15 +84,38 @@ def test_vectors_equal_torchgeos(tmp_path: Path, model: str, bands: list[str], f
     assert F.cosine_similarity(got, fast).min() > 0.999
 
 
-def test_weights_for_13_bands_see_zeros_in_b10(tmp_path: Path):
-    got = embedded(tmp_path, "resnet18", S2)
-    own = theirs.resnet18(in_chans=13, num_classes=0).eval()
-    own.load_state_dict(read_state(tmp_path / "weights.safetensors"))
+@pytest.mark.parametrize("model", ["resnet18", "vit_small_patch16_224"])
+def test_weights_for_13_bands_see_zeros_in_b10(tmp_path: Path, model: str):
+    own = getattr(theirs, model)(in_chans=13, num_classes=0).eval()
+    torch.save(own.state_dict(), tmp_path / "own.pt")
+    weights, given = tmp_path / "weights.safetensors", str(tmp_path / "own.pt")
+    embed_weights.run(kind="torchgeo", model=model, bands=S2, weights=given, output=weights)
+    got = embedded(tmp_path, model, S2)
     x = prepared(S2, [0.0] * 12, [10000.0] * 12, 224)
     x = torch.cat([x[:, :10], torch.zeros(3, 1, 224, 224), x[:, 10:]], dim=1)  # B10 comes after B09
     with torch.inference_mode():
         close(got, own(x))
-    assert torchgeo.bands_of("resnet18", S2)[10] == "B10"
+
+
+def test_weights_for_12_bands_are_taken_as_they_are(tmp_path: Path):
+    """Resnet50 has weights with and without B10."""
+    own = theirs.resnet50(in_chans=12, num_classes=0).eval()
+    torch.save(own.state_dict(), tmp_path / "own.pt")
+    weights, given = tmp_path / "weights.safetensors", str(tmp_path / "own.pt")
+    embed_weights.run(kind="torchgeo", model="resnet50", bands=S2, weights=given, output=weights)
+    with torch.inference_mode():
+        close(embedded(tmp_path, "resnet50", S2), own(prepared(S2, [0.0] * 12, [10000.0] * 12, 224)))
+
+
+@pytest.mark.parametrize(("weights", "zeros"), [("SENTINEL2_ALL_DINO", ["B10"]), ("SENTINEL2_ALL_SECO_ECO", None)])
+def test_that_b10_is_zero_is_said_of_published_weights(
+    tmp_path: Path, weights: str, zeros: list[str] | None, monkeypatch: pytest.MonkeyPatch
+):
+    path = tmp_path / "weights.safetensors"
+    embed_weights.run(kind="torchgeo", model="resnet50", bands=S2, weights="random:0", output=path)
+    monkeypatch.setattr(torchgeo, "origin_of", lambda path: {"weights": weights})
+    built = torchgeo.build(path, Inputs(S2, [0.0] * 12, [1.0] * 12, None, "native"), model="resnet50")
+    assert built.settings.get("zeros") == zeros
 
 
 def test_swin_refuses_decibels_for_satlas_and_takes_a_z_score(tmp_path: Path):

@@ -23,7 +23,10 @@ MAY_LACK = {"head.weight", "head.bias", "fc.weight", "fc.bias", "norm.weight", "
 """Keys that torchgeo lets published checkpoints lack or have in surplus, too."""
 
 ABSENT = "B10"
-"""The band that level 2A leaves out; where weights know it, the model sees zeros after the normalisation."""
+"""The band that level 2A leaves out: where weights know it, the model is as if it saw zeros after the normalisation."""
+
+FIRST = {"conv1.weight", "patch_embed.proj.weight", "features.0.0.weight"}
+"""The first layers of ResNets, ViTs and Swin transformers."""
 
 SATLAS = 256
 
@@ -32,21 +35,13 @@ def _facts() -> Mapping[str, Any]:
     return registry.kind("models", "torchgeo").facts
 
 
-def bands_of(model: str, bands: Sequence[str]) -> list[str]:
-    """The bands that the model's first layer has channels for: those given, and B10 where its weights know that."""
-    for known in _facts()["published"].get(model, {}).values():
-        if [band for band in known["bands"] if band != ABSENT] == list(bands):
-            return list(known["bands"])
-    return list(bands)
-
-
 def architecture(model: str, bands: Sequence[str]) -> nn.Module:
     """Torchgeo's model without a classifier, initialised from torch's global seed."""
     if model in _facts()["others"]:
         from earthprobe.models import torchgeo_others
 
         return torchgeo_others.architecture(model, bands)
-    channels = len(bands_of(model, bands))
+    channels = len(bands)
     if model.startswith("swin"):
         import torchvision
 
@@ -70,12 +65,19 @@ def published(model: str) -> Mapping[str, Published]:
 
 
 def tidy(state: Mapping[str, Tensor], model: str) -> dict[str, Tensor]:
-    """A published state dict under the keys of the architecture."""
+    """A published state dict under the keys of the architecture, without what its first layer makes of B10."""
     if model in _facts()["others"]:
         from earthprobe.models import torchgeo_others
 
         return torchgeo_others.tidy(state, model)
-    return dict(state)
+    known = [entry["bands"] for entry in _facts()["published"][model].values() if ABSENT in entry["bands"]]
+    if not known:
+        return dict(state)
+    kept = [number for number, band in enumerate(known[0]) if band != ABSENT]
+    return {
+        key: value[:, kept] if key in FIRST and value.shape[1] == len(known[0]) else value
+        for key, value in state.items()
+    }
 
 
 def native(model: str, bands: Sequence[str], weights: str) -> Normalization | None:
@@ -131,46 +133,39 @@ def build(
     if model.startswith("swin") and (pooling != "default" or layer is not None):
         raise UserError(f"{model} has its own pooling: leave `pooling` and `layer` out")
     check(frozen, pooling, layer)
-    channels = bands_of(model, inputs.bands)
-    plain = Plain(frozen, [channels.index(band) for band in inputs.bands], len(channels), pooling, layer, size)
-    plain.native = native(model, inputs.bands, origin_of(weights)["weights"])
+    origin = origin_of(weights)["weights"]
+    known = _facts()["published"][model].get(origin, {}).get("bands", ())
+    plain = Plain(frozen, len(inputs.bands), pooling, layer, size)
+    plain.settings = {"zeros": [ABSENT]} if ABSENT in known else {}
+    plain.native = native(model, inputs.bands, origin)
     return plain
 
 
 class Plain(Model):
     """A frozen ResNet, ViT or Swin transformer for certain bands."""
 
-    def __init__(
-        self, model: Any, places: Sequence[int], channels: int, pooling: Pooling, layer: int | None, image_size: int
-    ) -> None:
+    def __init__(self, model: Any, bands: int, pooling: Pooling, layer: int | None, image_size: int) -> None:
         """Takes the model.
 
         Args:
             model: without a classifier.
-            places: the channel of each band.
-            channels: how many the model's first layer has.
+            bands: how many it sees.
             pooling: how a vector comes from the output.
             layer: the block whose output is taken.
             image_size: pixels along a side.
         """
         super().__init__()
         self.model, self.image_size = model, image_size
-        self._places, self._channels = list(places), channels
         self._how: tuple[Pooling, int | None] = (pooling, layer)
         self.pooling = in_words(pooling, layer)
-        self.settings = {"zeros": [ABSENT]} if channels > len(places) else {}
         with torch.inference_mode():
-            self.dimensions = self._run(torch.zeros(1, len(places), image_size, image_size)).shape[1]
+            self.dimensions = self._run(torch.zeros(1, bands, image_size, image_size)).shape[1]
 
     def forward(self, batch: Batch) -> Tensor:
         """Embeds patches; see :class:`earthprobe.models.interface.Model`."""
         return self._run(batch.pixels.to(next(self.model.parameters()).dtype)).float()
 
     def _run(self, x: Tensor) -> Tensor:
-        if self._channels > len(self._places):
-            whole = x.new_zeros(len(x), self._channels, *x.shape[2:])
-            whole[:, self._places] = x
-            x = whole
         if not hasattr(self.model, "forward_head"):
             vectors: Tensor = self.model(x)
             return vectors
