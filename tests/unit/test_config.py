@@ -85,7 +85,7 @@ BAD = [
     ),
     ("features.dofa_base.weights", "DOFA_MEA", "'DOFA_MEA' is neither DOFA_MAE, nor random:<seed>, nor a file"),
     ("features.dofa_base.weights", "/nowhere/x.pth", "nor a file"),
-    ("features.dofa_base.image_size", 256, "image_size: 256 is unknown: one of 224"),
+    ("features.dofa_base.image_size", 250, "pieces of 16 pixels, of which 250 is no multiple: set image_size to 256$"),
     ("probes.mlp.hiden", [3], "probes.mlp: unknown key `hiden`: did you mean `hidden`"),
     (
         "probes.mlp.kind",

@@ -3,6 +3,7 @@
 import json
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,9 +12,10 @@ from earthprobe import registry
 from earthprobe.errors import UserError
 from earthprobe.models import dofa, packed
 from earthprobe.models.dofa import Dofa, architecture
-from earthprobe.models.interface import Inputs, Normalization, Prepare
+from earthprobe.models.interface import Batch, Inputs, Normalization, Prepare
 from earthprobe.models.weights import fit_state
 from earthprobe.sensors import BANDS
+from timm.layers import resample_abs_pos_embed
 from torch import nn
 from torchgeo.models import DOFA
 
@@ -22,6 +24,13 @@ from tests.conftest import SHARED, needs
 BASE = "dofa_base_patch16_224"
 MEAN, STD = [-12.6, -19.3], [5.1, 5.5]
 INPUTS = Inputs(["VV", "VH"], MEAN, STD, 224)
+
+
+@pytest.fixture
+def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """DOFA base with two of its twelve blocks, for this test alone."""
+    two = partial(DOFA, patch_size=16, embed_dim=768, depth=2, num_heads=12)
+    monkeypatch.setitem(dofa.ARCHITECTURES, BASE, dofa.ARCHITECTURES[BASE]._replace(build=two))
 
 
 def encoder_of(
@@ -70,6 +79,45 @@ def test_embeddings_equal_torchgeos(
     assert encoder[1].dimensions == {"dofa_base_patch16_224": 768, "dofa_large_patch16_224": 1024}[model]
     torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
     assert want.std() > 0.1
+
+
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize("size", [112, 128, 256])
+def test_position_embedding_is_interpolated_to_other_sizes(pixels: torch.Tensor, size: int):
+    theirs: Any = architecture(BASE)
+    torch.nn.init.normal_(theirs.pos_embed, std=0.02)
+    encoder = Dofa(theirs, [3.75, 3.75], size)
+    x = F.interpolate(pixels[:2], size=(size, size), mode="bilinear")
+    theirs.pos_embed = nn.Parameter(resample_abs_pos_embed(theirs.pos_embed, [size // 16, size // 16]))
+    with torch.inference_mode():
+        torch.testing.assert_close(encoder(Batch(x)), theirs.forward_features(x, [3.75, 3.75]), atol=1e-4, rtol=0)
+
+
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize(("pooling", "layer"), [("max", None), ("cls", None), ("mean", 0), ("default", 0), ("cls", 1)])
+def test_pooling_and_layers(pixels: torch.Tensor, pooling: Any, layer: int | None):
+    theirs: Any = architecture(BASE)
+    torch.nn.init.normal_(theirs.cls_token, std=0.02)
+    seen: list[torch.Tensor] = []
+    theirs.blocks[len(theirs.blocks) - 1 if layer is None else layer].register_forward_hook(
+        lambda module, inputs, output: seen.append(output)
+    )
+    x = F.interpolate(pixels[:2], size=(224, 224), mode="bilinear")
+    with torch.inference_mode():
+        theirs.forward_features(x, [3.75, 3.75])
+        tokens = seen[0]
+        want = {"max": tokens[:, 1:].amax(1), "cls": tokens[:, 0]}.get(pooling, tokens[:, 1:].mean(1))
+        if layer is None:
+            want = theirs.fc_norm(want)
+        got = Dofa(theirs, [3.75, 3.75], 224, pooling, layer)(Batch(x))
+    torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+
+
+@pytest.mark.usefixtures("shallow")
+def test_block_that_there_is_not_is_said():
+    model: Any = architecture(BASE)
+    with pytest.raises(UserError, match=rf"has the blocks 0 to {len(model.blocks) - 1}, not 12"):
+        Dofa(model, [3.75, 3.75], layer=12)
 
 
 def test_bfloat16_is_close(pixels: torch.Tensor):

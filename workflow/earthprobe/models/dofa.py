@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from timm.layers import resample_abs_pos_embed
 from torch import nn
 from torchgeo.models import (
     DOFABase16_Weights,
@@ -15,8 +16,9 @@ from torchgeo.models import (
 from torchgeo.models.dofa import position_embedding
 
 from earthprobe.errors import UserError
-from earthprobe.models.baked import BakedVit
+from earthprobe.models.baked import BakedVit, cells_of
 from earthprobe.models.interface import Inputs, Published
+from earthprobe.models.pooling import Pooling
 from earthprobe.models.weights import load
 from earthprobe.sensors import BANDS
 
@@ -25,6 +27,9 @@ MAY_LACK = {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
 
 PLACEHOLDER = 3.75
 """The wavelength, in micrometres, with which DOFA v1 was trained for both polarisations of radar."""
+
+SIZE = 224
+"""Pixels along a side that the position embedding is made for."""
 
 WITHDRAWN = "7cc0f413"
 """SHA-256 prefix of DOFA base weights whose patch embedding was reshaped wrongly (torchgeo PR #2256)."""
@@ -66,7 +71,15 @@ def refuse(path: Path, digest: str) -> None:
         )
 
 
-def build(weights: Path, inputs: Inputs, *, model: str, wavelengths: Sequence[float] | None = None) -> "Dofa":
+def build(
+    weights: Path,
+    inputs: Inputs,
+    *,
+    model: str,
+    wavelengths: Sequence[float] | None = None,
+    pooling: Pooling = "default",
+    layer: int | None = None,
+) -> "Dofa":
     """DOFA for these bands.
 
     Args:
@@ -74,15 +87,18 @@ def build(weights: Path, inputs: Inputs, *, model: str, wavelengths: Sequence[fl
         inputs: what it will see.
         model: torchgeo's name of it.
         wavelengths: one a band, in micrometres; None takes the sensor's, and :data:`PLACEHOLDER` of radar.
+        pooling: how a vector comes from the tokens.
+        layer: the block whose output is taken; None takes the last.
 
     Raises:
-        UserError: not as many wavelengths as bands.
+        UserError: not as many wavelengths as bands, or there is no such block.
     """
     if wavelengths is None:
         wavelengths = [BANDS[band].wavelength or PLACEHOLDER for band in inputs.bands]
     if len(wavelengths) != len(inputs.bands):
         raise UserError(f"{len(wavelengths)} wavelengths for {len(inputs.bands)} bands: give one for each band")
-    return Dofa(load(weights, lambda: architecture(model)), wavelengths)
+    frozen = load(weights, lambda: architecture(model))
+    return Dofa(frozen, wavelengths, inputs.image_size or SIZE, pooling, layer)
 
 
 class Dofa(BakedVit):
@@ -93,12 +109,22 @@ class Dofa(BakedVit):
     ``forward_features`` exactly.
     """
 
-    def __init__(self, model: nn.Module, wavelengths: Sequence[float]) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        wavelengths: Sequence[float],
+        image_size: int = SIZE,
+        pooling: Pooling = "default",
+        layer: int | None = None,
+    ) -> None:
         """Takes torchgeo's model apart.
 
         Args:
             model: a DOFA of torchgeo, float32.
             wavelengths: one a band, in micrometres.
+            image_size: pixels along a side, to which the position embedding is interpolated, bicubic.
+            pooling: how a vector comes from the tokens.
+            layer: the block whose output is taken; None takes the last.
         """
         embed: Any = model.patch_embed
         with torch.inference_mode():
@@ -107,12 +133,18 @@ class Dofa(BakedVit):
         side = embed.kernel_size
         kernel = weight.view(len(wavelengths), side, side, embed.embed_dim).permute(3, 0, 1, 2)
         parts: Any = model
+        position = parts.pos_embed
+        if image_size != SIZE:
+            cells = cells_of(image_size, side)
+            position = resample_abs_pos_embed(position, [cells, cells])
         super().__init__(
             kernel * embed.scaler,
             bias.flatten() * embed.scaler,
-            parts.pos_embed,
+            position,
             parts.cls_token,
             parts.blocks,
             parts.fc_norm,
+            pooling,
+            layer,
         )
         self.settings = {"wavelengths": list(wavelengths)}

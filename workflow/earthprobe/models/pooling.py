@@ -53,7 +53,7 @@ def pooled(model: Any, x: Tensor, pooling: Pooling, layer: int | None) -> Tensor
     """
     if layer is not None:
         _, tokens = _block(model, x, layer)
-        return _over(tokens, model.num_prefix_tokens, "mean" if pooling == "default" else pooling)
+        return over_tokens(tokens, model.num_prefix_tokens, "mean" if pooling == "default" else pooling)
     features: Tensor = model.forward_features(x)
     if pooling == "default":
         vectors: Tensor = model.forward_head(features, pre_logits=True)
@@ -61,7 +61,7 @@ def pooled(model: Any, x: Tensor, pooling: Pooling, layer: int | None) -> Tensor
     if features.ndim == 4:  # a map; timm says where its channels are
         over = (1, 2) if getattr(model, "output_fmt", "NCHW") == "NHWC" else (2, 3)
         return features.amax(over) if pooling == "max" else features.mean(over)
-    return _over(features, getattr(model, "num_prefix_tokens", 0), pooling)
+    return over_tokens(features, getattr(model, "num_prefix_tokens", 0), pooling)
 
 
 def _block(model: Any, x: Tensor, layer: int) -> tuple[Tensor | None, Tensor]:
@@ -71,7 +71,14 @@ def _block(model: Any, x: Tensor, layer: int) -> tuple[Tensor | None, Tensor]:
     return prefix, torch.cat([prefix, tokens], dim=1) if model.num_prefix_tokens else tokens
 
 
-def _over(tokens: Tensor, prefix: int, pooling: Pooling) -> Tensor:
+def over_tokens(tokens: Tensor, prefix: int, pooling: Pooling) -> Tensor:
+    """Pools tokens.
+
+    Args:
+        tokens: shape (patches, tokens, dimensions), the class token first.
+        prefix: how many of them belong to no cell of the image.
+        pooling: ``mean``, ``max`` or ``cls``.
+    """
     if pooling == "cls":
         return tokens[:, 0]
     cells = tokens[:, prefix:]

@@ -11,7 +11,7 @@ from torchgeo.models.copernicusfm import resize_abs_pos_embed
 from torchgeo.models.croma import get_2dalibi
 
 from earthprobe.errors import UserError
-from earthprobe.models.baked import BakedVit
+from earthprobe.models.baked import BakedVit, cells_of
 from earthprobe.models.interface import Batch, Inputs, Model, Normalization
 from earthprobe.models.weights import load
 from earthprobe.sensors import BANDS
@@ -139,7 +139,7 @@ def copernicus(model: Any, bands: Sequence[str], wavelengths: Sequence[float] | 
         waves = waves + embed.spectrum_bandwidth_expansion(torch.tensor(bandwidths).float(), embed.hyper_dim)
         weight, bias = embed._get_weights(embed.fclayer(waves))
         side = int(model.num_patches**0.5)
-        cells = (image_size + 2 - PATCH) // PATCH + 1
+        cells = cells_of(image_size, PATCH)
         position = resize_abs_pos_embed(model.pos_embed, cells, (side, side), num_prefix_tokens=1)
         for part in ("coord", "scale", "time"):
             position = position + getattr(model, f"{part}_fc")(getattr(model, f"{part}_token"))
