@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from earthprobe import registry
+from earthprobe.models.protocols import PROTOCOLS
 from earthprobe.sensors import bands_of
 from earthprobe.storage.markdown import grid
 
@@ -58,10 +59,57 @@ or a false colour of Sentinel-1. `statistics`, `rcf` and `location` are controls
 takes vectors from elsewhere, and `callable` and a path ending in .py take a model of your own
 ([extending.md](extending.md)).
 
+{protocols}
 What each costs on your machine (operations, patches a second, memory, energy, bytes) is in `tables/cost_<label
 set>.md` of your own study.
 
 """
+
+PROTOCOL = """\
+## As another benchmark does it
+
+`protocol: NAME` in a feature set prepares pixels as another benchmark does, so that a row can stand beside its rows.
+It z-scores, and sets `normalization`, `image_size` and, of DOFA, `wavelengths`; these are then left out. What a
+benchmark does with the vectors (probe, scaling, refit, averaging) is the probe's business.
+
+"""
+
+DIFFERENCES = {
+    "copernicus-bench": "figures of its own for all models, which are not those of the train split; resized so that the"
+    " corners stay corners (`align_corners`), where torchgeo-bench and the default here keep pixels' centres; DOFA"
+    " is told the rounded wavelengths of its band table",
+    "torchgeo-bench": "figures of the data set it runs on, here those of the train split; everything is resized to 224"
+    " pixels, statistics and random features, too, and so are models made for another size; statistics are those of raw"
+    " pixels, with a deviation that divides by n - 1, where `statistics` here divides by n",
+}
+"""What is peculiar to a protocol, for a reader who compares rows."""
+
+
+MACHINE = "2 cores of an AMD EPYC with bfloat16 units but no AMX, torch 2.15, 2026-11"
+MEASURED = (
+    ("dofa", "dofa_base_patch16_224", "embed_cpu", 23.1, 5.5),
+    ("torchgeo", "vit_small_patch16_224", "embed_vit_small", 80.4, 21.5),
+    ("torchgeo", "vit_base_patch14_dinov2", "embed_dinov2_base", 17.8, 4.45),
+    ("timm", "vit_base_patch16_224", "embed_timm_base", 22.0, 5.52),
+)
+"""Patches of Sentinel-1 a second by `make bench`, of these rows: ours in bfloat16, and the library's own forward pass
+in float32, in one run."""
+
+
+def costs() -> str:
+    """The section on what was measured here."""
+    rows = [[*names, f"{ours:g}", f"{other:g}", f"{ours / other:.1f}"] for *names, ours, other in MEASURED]
+    heading = ("kind", "model", "row of `make bench`", "patches/s", "its own library, float32", "times faster")
+    return f"## What it costs\n\nMeasured on {MACHINE}:\n\n{grid(heading, rows, (3, 4, 5))}\n\n"
+
+
+def protocols() -> str:
+    """The section on other benchmarks' preparation."""
+    rows = []
+    for name, known in PROTOCOLS.items():
+        sizes = ", ".join([str(known.image_size), *(f"{size} ({model})" for model, size in known.sizes.items())])
+        rows.append([name, " ".join(known.kinds), sizes, DIFFERENCES[name], known.source])
+    return PROTOCOL + grid(("protocol", "kinds", "size", "what is peculiar to it", "source"), rows, (2,))
 
 
 def entries() -> Iterator[tuple[str, str, str, Sequence[str], str, str, str]]:
@@ -144,7 +192,7 @@ def text() -> str:
         trained = next((value for part, value in TRAINED.items() if part in weights), SSL4EO)
         names = " ".join(bands) if len(bands) < 5 else f"{bands[0]} to {bands[-1]} ({len(bands)})"
         body.append([kind, model, weights, names, pixels, side, *cache[key], licence, trained])
-    return INTRODUCTION + grid(HEADING, body, (5, 6, 7)) + END
+    return INTRODUCTION + grid(HEADING, body, (5, 6, 7)) + END.replace("{protocols}", protocols() + "\n\n" + costs())
 
 
 if __name__ == "__main__":

@@ -289,7 +289,8 @@ def test_a_feature_set_of_no_kind_is_dofa():
 def test_statistics_need_bands_alone():
     resolved = resolve(DEMO | {"features": {"pixels": {"kind": "statistics", "bands": ["VV"]}}})["features"]["pixels"]
     of_all = {"pca": None, "store": "float32", "vary": {}}
-    assert resolved == {"kind": "statistics", "bands": ["VV"], "percentiles": [5, 25, 50, 75, 95], **of_all}
+    own = {"bands": ["VV"], "percentiles": [5, 25, 50, 75, 95], "protocol": None}
+    assert resolved == {"kind": "statistics", **own, **of_all}
 
 
 def test_an_entry_on_a_command_line_gets_its_defaults():

@@ -76,6 +76,23 @@ def galileo(**more: Any) -> dict[str, Any]:
             {"kind": "timm", "model": "resnet18", "weights": RANDOM, "bands": ["B02", "B03", "B04"]},
             r"x.bands: \['B02', 'B03', 'B04'\] is unknown: one of \['B04', 'B03', 'B02'\], \['VV', 'VH'\]",
         ),
+        (
+            torchgeo("resnet50", protocol="copernicus-bench", normalization="zscore"),
+            "f.normalization: protocol: copernicus-bench sets it: leave normalization out$",
+        ),
+        (
+            torchgeo("resnet50", protocol="torchgeo-bench", image_size=128),
+            "f.image_size: protocol: torchgeo-bench sets it: leave image_size out$",
+        ),
+        (
+            {"kind": "rcf", "bands": S1, "protocol": "copernicus-bench"},
+            "f.protocol: copernicus-bench has none of rcf: it is for dofa, torchgeo$",
+        ),
+        (
+            torchgeo("resnet50", "SENTINEL1_GRD_SOFTCON", protocol="copernicus-bench"),
+            "f.protocol: copernicus-bench is not to be had with these weights: it clips SoftCon's pixels",
+        ),
+        (torchgeo("panopticon_vitb14", protocol="mine"), "x.protocol: 'mine' is unknown: one of copernicus-bench"),
         ({"kind": "file", "path": "nowhere.npz"}, "f.path: nowhere.npz does not exist$"),
         ({"kind": "callable", "target": "x", "bands": S1}, "x.target: 'x' does not have the form"),
     ],
@@ -100,6 +117,8 @@ def test_what_does_not_fit_is_one_line(entry: dict[str, Any], message: str):
         galileo(bands=["VH", "VV", "B08"]),
         {"kind": "timm", "model": "resnet18", "weights": RANDOM, "bands": ["B04", "B03", "B02"]},
         {"kind": "location"},
+        torchgeo("croma_base", protocol="copernicus-bench"),
+        torchgeo("swin_v2_b", "SENTINEL1_SI_SATLAS", ["VH", "VV"], protocol="torchgeo-bench"),
         {"kind": "rcf", "bands": S1},
     ],
 )

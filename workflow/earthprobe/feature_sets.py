@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from earthprobe import registry
 from earthprobe.errors import UserError
+from earthprobe.models.protocols import PROTOCOLS
 from earthprobe.sensors import BANDS, SIZE, UNITS
 
 ABSENT = "B10"
@@ -54,6 +55,7 @@ def check_feature_set(name: str, entry: Mapping[str, Any], archive: str) -> None
         UserError: it does not fit.
     """
     features = FeatureSet(name, entry, registry.kind("models", entry["kind"]).facts)
+    _check_protocol(features)
     _check_lengths(features)
     _check_unit(features)
     _check_groups(features)
@@ -72,6 +74,26 @@ def _check_lengths(features: FeatureSet) -> None:
                 option,
                 f"give one for each band, in their order: {len(values)} given for {', '.join(features.bands)}",
             )
+
+
+def _check_protocol(features: FeatureSet) -> None:
+    """Refuses a protocol that does not know the model or its bands, and options that it sets beside it."""
+    name = features.entry.get("protocol")
+    if name is None:
+        return
+    protocol = PROTOCOLS[name]
+    if features.entry["kind"] not in protocol.kinds:
+        raise features.error("protocol", f"{name} has none of {features.model}: it is for {', '.join(protocol.kinds)}")
+    for part, reason in protocol.refused.items():
+        if part in features.entry.get("weights", ""):
+            raise features.error("protocol", f"{name} is not to be had with these weights: {reason}")
+    unknown = [band for band in features.bands if protocol.figures and band not in protocol.figures]
+    if unknown:
+        raise features.error("protocol", f"{name} has no figures of {', '.join(unknown)}: take other bands")
+    for key in ("normalization", "image_size", *(["wavelengths"] if protocol.wavelengths else [])):
+        described = features.facts["options"].get(key)
+        if described and features.entry[key] != described["default"]:
+            raise features.error(key, f"protocol: {name} sets it: leave {key} out")
 
 
 def _check_unit(features: FeatureSet) -> None:
@@ -134,7 +156,7 @@ def _check_published(features: FeatureSet) -> None:
             f" {', '.join(bands)}",
         )
     fitting = [weights] if weights in published else [name for name in taken if taken[name] == bands]
-    if features.entry["normalization"] != "native":
+    if features.entry["normalization"] != "native" or features.entry.get("protocol"):
         return
     if not fitting:
         choices = "; or ".join(dict.fromkeys(", ".join(value) for value in taken.values()))
@@ -159,7 +181,10 @@ def _check_cells(features: FeatureSet) -> None:
     if cell is None:
         return
     side = features.entry[cell] if isinstance(cell, str) else cell
+    protocol = PROTOCOLS.get(features.entry.get("protocol") or "")
     size = features.entry.get("image_size") or others.get("size", SIZE)
+    if protocol is not None:
+        size = protocol.size_of(features.entry.get("model", ""))
     if size % side:
         raise features.error(
             "image_size",

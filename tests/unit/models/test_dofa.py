@@ -15,7 +15,7 @@ from earthprobe.models.dofa import Dofa, architecture
 from earthprobe.models.interface import Batch, Inputs, Normalization, Prepare
 from earthprobe.models.weights import fit_state
 from earthprobe.sensors import BANDS
-from timm.layers import resample_abs_pos_embed
+from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 from torchgeo.models import DOFA
 

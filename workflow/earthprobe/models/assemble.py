@@ -11,14 +11,21 @@ from earthprobe import registry
 from earthprobe.errors import UserError
 from earthprobe.models.interface import Encoder, Inputs, Model, Normalization, Prepare
 from earthprobe.models.packed import speed_up
+from earthprobe.models.protocols import PROTOCOLS
 
-OF_EVERY_MODEL = {"kind", "bands", "weights", "normalization", "image_size", "precision", "pca", "store", "vary"}
+OF_EVERY_MODEL = {
+    "kind", "bands", "weights", "normalization", "image_size", "protocol", "precision", "pca", "store", "vary",
+}  # fmt: skip
 """Options that are the steps' own business, and no keywords of a kind."""
 
 
 def options_of(entry: Mapping[str, Any]) -> dict[str, Any]:
     """The options that are the kind's own."""
-    return {key: value for key, value in entry.items() if key not in OF_EVERY_MODEL}
+    options = {key: value for key, value in entry.items() if key not in OF_EVERY_MODEL}
+    protocol = PROTOCOLS.get(entry.get("protocol") or "")
+    if protocol and protocol.wavelengths and entry["kind"] == "dofa":
+        options["wavelengths"] = [protocol.wavelengths[band] for band in entry["bands"]]
+    return options
 
 
 def inputs_of(entry: Mapping[str, Any], statistics: Sequence[Path]) -> Inputs:
@@ -32,7 +39,20 @@ def inputs_of(entry: Mapping[str, Any], statistics: Sequence[Path]) -> Inputs:
     for path in statistics:
         train |= json.loads(path.read_text(encoding="utf-8"))["train"]
     mean, std = ([train[band][figure] for band in entry["bands"]] for figure in ("mean", "std"))
-    return Inputs(entry["bands"], mean, std, entry.get("image_size"), entry.get("normalization", "none"))
+    inputs = Inputs(entry["bands"], mean, std, entry.get("image_size"), entry.get("normalization", "none"))
+    protocol = PROTOCOLS.get(entry.get("protocol") or "")
+    if protocol is None:
+        return inputs
+    if protocol.figures:
+        mean, std = ([protocol.figures[band][number] for band in entry["bands"]] for number in (0, 1))
+    return inputs._replace(
+        mean=mean,
+        std=std,
+        image_size=protocol.size_of(entry.get("model", "")),
+        # Only what has a normalisation is given one: image statistics are those of the pixels.
+        normalization="zscore" if "normalization" in entry else "none",
+        align_corners=protocol.align_corners,
+    )
 
 
 def encoder_of(
@@ -54,7 +74,8 @@ def encoder_of(
     model.place(device, dtype)
     if device == "cpu" and dtype == torch.bfloat16:
         speed_up(model)
-    prepare = Prepare(_normalization(entry["kind"], inputs, model), inputs.image_size or model.image_size)
+    normalization = _normalization(entry["kind"], inputs, model)
+    prepare = Prepare(normalization, inputs.image_size or model.image_size, inputs.align_corners)
     return Encoder(prepare.to(device), model).eval().requires_grad_(False)
 
 

@@ -57,6 +57,7 @@ class Inputs(NamedTuple):
         std: the same.
         image_size: pixels along a side; None as they are, or as the model wants them.
         normalization: ``zscore``, ``native`` or ``none``.
+        align_corners: how patches are resized, as torch calls it.
     """
 
     bands: Sequence[str]
@@ -64,6 +65,7 @@ class Inputs(NamedTuple):
     std: Sequence[float]
     image_size: int | None
     normalization: str = "zscore"
+    align_corners: bool = False
 
 
 Floats = npt.NDArray[np.float32]
@@ -149,15 +151,18 @@ class Model(nn.Module):
 class Prepare(nn.Module):
     """Normalises and resizes pixels, the same for all models."""
 
-    def __init__(self, normalization: Normalization | None, image_size: int | None) -> None:
+    def __init__(
+        self, normalization: Normalization | None, image_size: int | None, align_corners: bool = False
+    ) -> None:
         """Takes the figures of the bands.
 
         Args:
             normalization: None for pixels in their own unit.
             image_size: pixels along a side; None as they are.
+            align_corners: whether the outermost pixels stay the outermost ones, as torch calls it.
         """
         super().__init__()
-        self.normalization, self.image_size = normalization, image_size
+        self.normalization, self.image_size, self.align_corners = normalization, image_size, align_corners
         shift, scale, self._limits = normalization or Normalization([], [])
         self.mean: Tensor
         self.std: Tensor
@@ -172,7 +177,7 @@ class Prepare(nn.Module):
             pixels = pixels.clamp(*self._limits)
         size = self.image_size
         if size is not None and size != pixels.shape[-1]:
-            pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=False)
+            pixels = F.interpolate(pixels, size=(size, size), mode="bilinear", align_corners=self.align_corners)
         return Batch(pixels, dates, places)
 
 

@@ -101,6 +101,8 @@ def run(
             **frozen.settings,
             "normalization": _described(inputs.normalization, prepare.normalization),
             "image_size": prepare.image_size or SIZE,
+            "protocol": entry.get("protocol"),
+            "align_corners": prepare.align_corners,
             "pooling": frozen.pooling,
             "precision": str(dtype).removeprefix("torch."),
             "device": where,
