@@ -144,9 +144,9 @@ def _list_all(kind: str, folder: Path, members: Path) -> None:
     module = registry.load("archives", kind)
     entries = {entry.patch_id: entry for entry in module.entries(_lists(kind, folder))}
     folders = [module.folder_of("s1", entry.patch_id, entry.s2_id) for entry in entries.values()]
-    files = {"VV.tif": None, "VH.tif": None}
+    files = {"/VV.tif": None, "/VH.tif": None}
     if kind == "bigearthnet-v1":
-        files["labels_metadata.json"] = json.dumps(LABELS).encode()
+        files["/labels_metadata.json"] = json.dumps(LABELS).encode()
     schema = with_metadata(MEMBERS, {"content": "/dev/null"})
     with pq.ParquetWriter(members, schema, compression="zstd") as writer:
         for start in range(0, len(folders), 2**14):

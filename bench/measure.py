@@ -57,7 +57,7 @@ def shard_read() -> Row:
 
     def read_band(path: str) -> Any:
         folder, name = path.split("/")[-2:]
-        return decode_band(source.read(folder, name.rpartition("_")[2]), name)
+        return decode_band(source.read(f"{folder}/{name}"), name)
 
     def by_rasterio(path: str) -> Any:
         with rasterio.open(path) as image:
@@ -83,14 +83,15 @@ def shard_read() -> Row:
 def shard(sensor: str) -> Row:
     """From TIFFs to the Parquet file of a shard: ours, a loop over rasterio, and merely the bytes."""
     import rasterio
-    from earthprobe.sensors import bands_of
+    from earthprobe.sensors import BANDS, bands_of
     from earthprobe.steps import shard as module
 
     root = archive()
     folder = root / S1_FOLDER if sensor == "s1" else optical()
     table = pl.read_parquet(root / "patches.parquet").sort("patch_id")
     patches = list(zip(table["patch_id"], table["patch_id" if sensor == "s1" else "s2_id"], strict=True))
-    bands, schema = bands_of(sensor), module.schema_of(sensor)
+    bands = bands_of(sensor)
+    schema = module.schema_of({band: BANDS[band] for band in bands})
 
     def other() -> None:
         with pq.ParquetWriter(

@@ -18,14 +18,16 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import yaml
+from earthprobe.archives import grid
 from earthprobe.archives.bigearthnet import CLASSES_19, CLASSES_43, FROM_43_TO_19
 from earthprobe.archives.interface import SPLITS
 from earthprobe.steps.embed import ROW_GROUP, embedding_schema
 from earthprobe.steps.index import schema_of
-from earthprobe.steps.index_patches import SCHEMA as PATCHES_SCHEMA
-from earthprobe.steps.index_patches import shard_of
 from earthprobe.storage.files import replacing, write_csv
+from earthprobe.storage.geoparquet import described, footprints, geographic
 from earthprobe.storage.parquet import check_ids, with_metadata
+from earthprobe.storage.patches import SCHEMA as PATCHES_SCHEMA
+from earthprobe.storage.patches import shard_of
 
 from bench.tools import S1_FOLDER
 
@@ -73,7 +75,9 @@ def prepare(data: Path, share: int, results: Path) -> int:
     frame = pl.DataFrame(rows, ("patch_id", "s2_id", "split"), orient="row").sort("patch_id")
     # A hash that is not the shard's, so that all shards shrink alike.
     frame = frame.filter([shard_of(f"share {name}", 100) < share for name in frame["patch_id"]])
+    geometry, bbox = footprints(grid.footprints(frame["patch_id"].to_list()))
     frame = frame.with_columns(
+        group=pl.Series([grid.scene_of(name) for name in frame["patch_id"]], dtype=pl.String),
         country=pl.lit(None, pl.String),
         date=pl.lit(None, pl.Date),
         longitude=pl.lit(None, pl.Float64),
@@ -81,15 +85,20 @@ def prepare(data: Path, share: int, results: Path) -> int:
         shard=pl.Series([shard_of(name, SHARDS) for name in frame["patch_id"]], dtype=pl.UInt16),
         folder_s1=pl.col("patch_id"),
         folder_s2=pl.col("s2_id"),
+        geometry=pl.Series(geometry),
+        bbox=pl.Series(bbox),
     )
     source = {"archive": results.name, "simulated": True}
-    schema = with_metadata(PATCHES_SCHEMA, source)
+    geo = described(bbox, polygons=True)
+    schema = geographic(with_metadata(PATCHES_SCHEMA, source), geo)
     pq.write_table(frame.select(schema.names).to_arrow().cast(schema), results / "patches.parquet")
     labels_19, labels_43 = labels(data, frame)
-    metadata = {**source, "classes": {"19": CLASSES_19, "43": CLASSES_43}, "rejected": []}
+    classes = {"19": CLASSES_19, "43": CLASSES_43}
+    said = {"classes": classes, "tasks": dict.fromkeys(classes, "multilabel"), "classes_left_out": {}, "rejected": []}
+    metadata = {**source, **said}
     columns = {name: frame[name].to_list() for name in frame.columns}
     columns |= {"labels_19": labels_19, "labels_43": labels_43}
-    schema = with_metadata(schema_of(("43", "19")), metadata)
+    schema = geographic(with_metadata(schema_of(("43", "19")), metadata), geo)
     table = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema)
     pq.write_table(table, results / "index.parquet")
     write_csv(results / "rejected/s1.csv", ("patch_id", "split", "reason"), [])

@@ -10,6 +10,7 @@ from earthprobe import registry
 from earthprobe.archives.find import lists, patch_files
 from earthprobe.config import entry_of, resolve, schema, sensors_of
 from earthprobe.errors import UserError
+from earthprobe.sensors import BANDS
 
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
 from tests.unit.archives.test_find import kind
@@ -202,8 +203,8 @@ def test_wavelengths_are_left_to_the_model_where_none_are_given(tmp_path: Path):
 
 def test_sensors_are_those_that_a_feature_set_sees():
     features = {"a": {"bands": ["VV"]}, "b": {"bands": ["B02", "VH"]}, "c": {"bands": ["B12"]}}
-    assert sensors_of(features) == {"s1": ["a", "b"], "s2": ["b", "c"]}
-    assert sensors_of({"c": features["c"]}) == {"s2": ["c"]}
+    assert sensors_of(features, BANDS) == {"s1": ["a", "b"], "s2": ["b", "c"]}
+    assert sensors_of({"c": features["c"]}, BANDS) == {"s2": ["c"]}
 
 
 def test_sentinel_2_that_is_not_there_is_said_before_any_job(v1_sample: Path, tmp_path: Path):

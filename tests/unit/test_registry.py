@@ -97,7 +97,7 @@ MAY_IMPORT = {
     "models": {"storage"},
     "probes": {"storage"},
     "evaluation": set(),
-    "figures": {"storage"},
+    "figures": {"evaluation", "storage"},
     "steps": set(LAYERS),
 }
 

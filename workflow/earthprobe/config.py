@@ -19,9 +19,11 @@ from jsonschema.exceptions import ValidationError, best_match
 from earthprobe import registry
 from earthprobe.ablations import Ablation, expand
 from earthprobe.archives import find
+from earthprobe.archives.bands import bands_of_archive
+from earthprobe.archives.check_table import check_table
 from earthprobe.errors import UserError
 from earthprobe.feature_sets import check_feature_set
-from earthprobe.sensors import BANDS
+from earthprobe.sensors import BANDS, Band
 
 DEFAULT_MODEL = "dofa"
 """The kind of a feature set that names none, as in version 0.1."""
@@ -61,12 +63,16 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     """
     resolved: dict[str, Any] = _complete(config, schema(), schema()["$defs"], ())
     features, _ = feature_sets(resolved)
-    _check_archive(resolved["archive"], features)
-    resolved["label_sets"] = _label_sets(resolved["archive"]["kind"], resolved["label_sets"])
-    if not sensors_of(features):
+    archive = resolved["archive"]
+    bands = bands_of_archive(archive)
+    _check_bands(archive, bands, features)
+    sensors = sensors_of(features, bands)
+    _check_archive(archive, sensors)
+    resolved["label_sets"] = _label_sets(archive["kind"], resolved["label_sets"])
+    if not sensors:
         raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")
     for name, feature_set in features.items():
-        check_feature_set(name, feature_set, resolved["archive"]["kind"])
+        check_feature_set(name, feature_set, archive["kind"], bands)
     return resolved
 
 
@@ -189,25 +195,44 @@ def _label_sets(kind: str, asked: list[str | int] | None) -> list[str]:
     return names
 
 
-def sensors_of(features: Mapping[str, Mapping[str, Any]]) -> dict[str, list[str]]:
-    """Which feature sets see which sensor: sensor -> their names, ``s1`` first; without those that none sees."""
+def sensors_of(features: Mapping[str, Mapping[str, Any]], bands: Mapping[str, Band]) -> dict[str, list[str]]:
+    """Which feature sets see which sensor: sensor -> their names, ``s1`` first; without those that none sees.
+
+    Args:
+        features: the feature sets by their names.
+        bands: the archive's.
+    """
     sensors: dict[str, list[str]] = {"s1": [], "s2": []}
     for name, feature_set in features.items():
-        for sensor in {BANDS[band].sensor for band in feature_set.get("bands", ())}:
-            sensors[sensor].append(name)
+        for sensor in dict.fromkeys(bands[band].sensor for band in feature_set.get("bands", ())):
+            sensors.setdefault(sensor, []).append(name)
     return {sensor: names for sensor, names in sensors.items() if names}
 
 
-def _check_archive(archive: Mapping[str, Any], features: Mapping[str, Mapping[str, Any]]) -> None:
+def _check_bands(
+    archive: Mapping[str, Any], bands: Mapping[str, Band], features: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuses bands that the archive does not have."""
+    for name, feature_set in features.items():
+        for band in feature_set.get("bands", ()):
+            if band in bands:
+                continue
+            if band in BANDS and archive["kind"] != "table":
+                raise UserError(
+                    f"config: features.{name}.bands: a {archive['kind']} archive has Sentinel-1 only: use VV and VH"
+                )
+            known = bands if archive["kind"] == "table" else BANDS
+            raise UserError(f"config: features.{name}.bands: {band!r} is unknown: one of {', '.join(known)}")
+
+
+def _check_archive(archive: Mapping[str, Any], sensors: Mapping[str, list[str]]) -> None:
     facts = registry.kind("archives", archive["kind"]).facts
-    for sensor, names in sensors_of(features).items():
-        if sensor not in facts["folders"]:
-            raise UserError(
-                f"config: features.{names[0]}.bands: a {archive['kind']} archive has Sentinel-1 only: use VV and VH"
-            )
     if facts.get("simulated"):
         return
-    for sensor in ("s1", *sensors_of(features)):
+    if archive["kind"] == "table":
+        check_table(archive)
+        return
+    for sensor in ("s1", *sensors):
         find.patch_files(archive, sensor)
     find.lists(archive)
 

@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 from earthprobe import registry
 from earthprobe.errors import UserError
 from earthprobe.models.protocols import PROTOCOLS
-from earthprobe.sensors import BANDS, SIZE, UNITS
+from earthprobe.sensors import BANDS, SIZE, Band
 
 ABSENT = "B10"
 """The band that level 2A leaves out: a model that knows it sees zeros."""
@@ -21,11 +21,13 @@ class FeatureSet(NamedTuple):
         name: what the configuration calls it.
         entry: its options, with all defaults.
         facts: what the YAML file of its kind says.
+        archive: the archive's bands.
     """
 
     name: str
     entry: Mapping[str, Any]
     facts: Mapping[str, Any]
+    archive: Mapping[str, Band]
 
     @property
     def bands(self) -> Sequence[str]:
@@ -43,21 +45,23 @@ class FeatureSet(NamedTuple):
         return UserError(f"config: features.{self.name}{'.' if key else ''}{key}: {text}")
 
 
-def check_feature_set(name: str, entry: Mapping[str, Any], archive: str) -> None:
+def check_feature_set(name: str, entry: Mapping[str, Any], archive: str, bands: Mapping[str, Band] = BANDS) -> None:
     """Refuses a feature set whose model does not fit its bands, their unit, its size, its weights or the archive.
 
     Args:
         name: what the configuration calls it.
         entry: its options, with all defaults.
         archive: the archive's kind.
+        bands: the archive's.
 
     Raises:
         UserError: it does not fit.
     """
-    features = FeatureSet(name, entry, registry.kind("models", entry["kind"]).facts)
+    features = FeatureSet(name, entry, registry.kind("models", entry["kind"]).facts, bands)
     _check_protocol(features)
     _check_lengths(features)
     _check_unit(features)
+    _check_wavelengths(features)
     _check_groups(features)
     _check_sets(features)
     _check_published(features)
@@ -105,11 +109,23 @@ def _check_unit(features: FeatureSet) -> None:
     if wanted in ("any", "z-score"):
         return
     for band in features.bands:
-        unit = UNITS[BANDS[band].sensor]
+        unit = features.archive[band].unit
         if unit != wanted:
             raise features.error(
                 "bands",
                 f"{band} is in {unit}, but {features.model} needs {wanted}: take other bands, or another model",
+            )
+
+
+def _check_wavelengths(features: FeatureSet) -> None:
+    """Refuses bands without a wavelength where the model must be told one."""
+    others = features.facts.get("others", {}).get(features.entry.get("model"), {})
+    if not (features.facts.get("wavelengths") or others.get("wavelengths")) or features.entry["wavelengths"]:
+        return
+    for band in features.bands:
+        if features.archive[band].wavelength is None and features.archive[band].sensor != "s1":
+            raise features.error(
+                "wavelengths", f"{features.model} must be told the wavelength of {band}: give archive.bands.{band} one"
             )
 
 
@@ -170,7 +186,7 @@ def _check_published(features: FeatureSet) -> None:
         raise features.error(
             "normalization",
             f"{fitting[0]} of {features.entry['model']} was trained on {unit}, which cannot be had exactly from"
-            f" {UNITS[BANDS[bands[0]].sensor]}: set normalization: zscore, or take other weights",
+            f" {features.archive[bands[0]].unit}: set normalization: zscore, or take other weights",
         )
 
 

@@ -1,4 +1,4 @@
-"""The bands of BigEarthNet's two sensors, in the order in which its patches are read."""
+"""The bands of Sentinel-1 and Sentinel-2, in the order in which BigEarthNet's patches are read."""
 
 from typing import NamedTuple
 
@@ -11,25 +11,30 @@ class Band(NamedTuple):
         size: pixels along a side of a patch, which is 1,200 m.
         dtype: of the pixels; float32 is backscatter in dB, uint16 is reflectance times 10,000.
         wavelength: in micrometres; None of radar, which has no optical one.
+        unit: of the pixels.
     """
 
     sensor: str
     size: int
     dtype: str
     wavelength: float | None
+    unit: str
 
 
 SIZE = 120
 """Pixels along a side of a patch at 10 m."""
 
 
+DECIBELS, REFLECTANCE = "dB", "reflectance x 10,000"
+
+
 def _optical(size: int, wavelength: float) -> Band:
-    return Band("s2", size, "uint16", wavelength)
+    return Band("s2", size, "uint16", wavelength, REFLECTANCE)
 
 
 BANDS = {
-    "VV": Band("s1", 120, "float32", None),
-    "VH": Band("s1", 120, "float32", None),
+    "VV": Band("s1", 120, "float32", None, DECIBELS),
+    "VH": Band("s1", 120, "float32", None, DECIBELS),
     # Central wavelengths of Sentinel-2A (https://sentiwiki.copernicus.eu/web/s2-mission), as torchgeo has them.
     "B01": _optical(20, 0.4427),
     "B02": _optical(120, 0.4927),
@@ -46,10 +51,11 @@ BANDS = {
 }
 """B10 is not there: it sees no ground, and level 2A leaves it out."""
 
-LIMITS = {"s1": (-80.0, 40.0), "s2": (0.0, 30_000.0)}
-"""Values of each sensor beyond which no land or water is, in its unit: they are amplitudes, fill values or the like."""
+KNOWN = BANDS | {"B10": _optical(20, 1.3735)}
+"""The bands of level 1C, too, which other archives have."""
 
-UNITS = {"s1": "dB", "s2": "reflectance x 10,000"}
+LIMITS = {DECIBELS: (-80.0, 40.0), REFLECTANCE: (0.0, 30_000.0)}
+"""Values beyond which no land or water is, by their unit: they are amplitudes, fill values or the like."""
 
 
 def bands_of(sensor: str) -> tuple[str, ...]:

@@ -1,9 +1,9 @@
 """From an archive of patches to shards of pixels, and to an index of labels."""
 
 # What is still to be downloaded. Once it is there, no rule makes it, so that no change of ours can ever delete it.
-FETCH_INTO = Path("." if SIMULATED or isinstance(ARCHIVE["root"], list) else ARCHIVE["root"])
-SOURCES = [] if SIMULATED else [*LISTS, *(file for tar in PACKED.values() for file in tar.files)]
-TO_FETCH = [path.name for path in SOURCES if ARCHIVE["fetch"] and not path.exists()]
+FETCH_INTO = Path(ARCHIVE["root"] if ARCHIVE.get("fetch") else ".")
+SOURCES = [*LISTS, *(file for tar in PACKED.values() for file in tar.files)]
+TO_FETCH = [path.name for path in SOURCES if ARCHIVE.get("fetch") and not path.exists()]
 
 
 rule simulate:
@@ -69,7 +69,7 @@ rule index_members:
     resources:
         mem_mb=memory(700),
     params:
-        folder=lambda wc: FACTS["folders"][PACKED[wc.tar].sensor],
+        folder=lambda wc: FACTS["folders"].get(PACKED[wc.tar].sensor, "''"),
         contents=lambda wc, output: "" if wc.tar in PLAIN else f"--contents {output.contents}",
     shell:
         "earthprobe index-members --tar {input.tar:q} --folder {params.folder} {params.contents}"
@@ -84,32 +84,63 @@ use rule index_members as index_members_compressed with:
         tar=names([tar for tar in PACKED if tar not in PLAIN]),
 
 
-rule index_patches:
-    """The patches and their splits, without their labels: all that the way to the embeddings may depend on."""
-    input:
-        package("steps.index_patches", registry.kind("archives", READ_AS).path),
-        files=source("s1"),
-        lists=LISTS,
-    output:
-        patches=ensure("<results>/patches.parquet", non_empty=True),
-        mismatches="<results>/split_mismatches.csv",
-    log:
-        "<logs>/index_patches.log",
-    benchmark:
-        "<benchmarks>/index_patches.tsv"
-    conda:
-        "../../envs/environment.yaml"
-    resources:
-        mem_mb=memory(2000),
-    params:
-        kind=READ_AS,
-        archive=ARCHIVE["name"],
-        shards=ARCHIVE["shards"],
-        simulated="--simulated" if SIMULATED else "",
-    shell:
-        "earthprobe index-patches --kind {params.kind} --files {input.files:q} --lists {input.lists:q}"
-        " --archive {params.archive} --shards {params.shards} {params.simulated}"
-        " --output {output.patches} --mismatches {output.mismatches} --log {log}"
+# What the labels of a table depend on, and the patches do not; the former need the table's columns, too.
+LABELLING = ("max_rejected", "task", "classes", "min_positives")
+LABELLED_BY = ("table", "columns", *LABELLING[1:])
+
+if IS_TABLE:
+
+    rule index_table:
+        """The patches of a table, their splits or folds, and where their files lie."""
+        input:
+            package("steps.index_table"),
+            files=lambda wc: source(ALL),
+            table=LISTS,
+        output:
+            patches=ensure("<results>/patches.parquet", non_empty=True),
+            mismatches="<results>/split_mismatches.csv",
+        log:
+            "<logs>/index_table.log",
+        benchmark:
+            "<benchmarks>/index_table.tsv"
+        conda:
+            "../../envs/environment.yaml"
+        resources:
+            mem_mb=memory(2000),
+        params:
+            archive=lambda wc: as_json({key: ARCHIVE[key] for key in ARCHIVE if key not in LABELLING}),
+        shell:
+            "earthprobe index-table --archive {params.archive:q} --files {input.files:q}"
+            " --output {output.patches} --mismatches {output.mismatches} --log {log}"
+
+else:
+
+    rule index_patches:
+        """The patches and their splits, without their labels: all that the way to the embeddings may depend on."""
+        input:
+            package("steps.index_patches", registry.kind("archives", READ_AS).path),
+            files=source("s1"),
+            lists=LISTS,
+        output:
+            patches=ensure("<results>/patches.parquet", non_empty=True),
+            mismatches="<results>/split_mismatches.csv",
+        log:
+            "<logs>/index_patches.log",
+        benchmark:
+            "<benchmarks>/index_patches.tsv"
+        conda:
+            "../../envs/environment.yaml"
+        resources:
+            mem_mb=memory(2000),
+        params:
+            kind=READ_AS,
+            archive=ARCHIVE["name"],
+            shards=ARCHIVE["shards"],
+            simulated="--simulated" if SIMULATED else "",
+        shell:
+            "earthprobe index-patches --kind {params.kind} --files {input.files:q} --lists {input.lists:q}"
+            " --archive {params.archive} --shards {params.shards} {params.simulated}"
+            " --output {output.patches} --mismatches {output.mismatches} --log {log}"
 
 
 rule index:
@@ -130,9 +161,12 @@ rule index:
         mem_mb=memory(2000),
     params:
         kind=READ_AS,
+        archive=lambda wc: (
+            f"--archive {shlex.quote(as_json({key: ARCHIVE[key] for key in LABELLED_BY}))}" if IS_TABLE else ""
+        ),
         max_rejected=ARCHIVE["max_rejected"],
     shell:
-        "earthprobe index --kind {params.kind} --patches {input.patches} --labels {input.labels:q}"
+        "earthprobe index --kind {params.kind} --patches {input.patches} --labels {input.labels:q} {params.archive}"
         " --max-rejected {params.max_rejected} --output {output} --log {log}"
 
 

@@ -13,6 +13,8 @@ if os.path.isdir(os.path.join(HERE, "../earthprobe")):
     sys.path.insert(0, os.path.realpath(os.path.join(HERE, "..")))
 
 from earthprobe import registry
+from earthprobe.archives.bands import bands_of_archive
+from earthprobe.archives.check_table import table_files
 from earthprobe.archives.find import Tar, lists, patch_files
 from earthprobe.archives.interface import SPLITS
 from earthprobe.config import check_writable, feature_sets, resolve, sensors_of
@@ -32,20 +34,29 @@ FEATURES, ABLATIONS = feature_sets(CONFIG)
 PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
-SENSORS = sensors_of(FEATURES)
+SENSORS = sensors_of(FEATURES, bands_of_archive(ARCHIVE))
 
 # What is known of the archive's kind; one in another's format is read as that.
 KIND = ARCHIVE["kind"]
 READ_AS = registry.kind("archives", KIND).facts.get("read_as", KIND)
 FACTS = registry.kind("archives", KIND).facts
 SIMULATED = FACTS.get("simulated", False)
+# Anybody's table says itself where the files of all sensors are; the published archives have a place for each.
+IS_TABLE = KIND == "table"
+ALL = "all"
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
 SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
 # Patches and labels are those of Sentinel-1's files, whichever sensors the feature sets see.
-FILES = {s: SIMULATED_ROOT / FACTS["folders"][s] if SIMULATED else patch_files(ARCHIVE, s) for s in ("s1", *SENSORS)}
-# A simulated archive's lists need not exist yet.
-LISTS = [SIMULATED_ROOT / names[0] for names in FACTS["lists"]] if SIMULATED else lists(ARCHIVE)
+if IS_TABLE:
+    FILES = {ALL: table_files(ARCHIVE)}
+    LISTS = [Path(ARCHIVE["table"])]
+elif SIMULATED:  # its files need not exist yet
+    FILES = {sensor: SIMULATED_ROOT / folder for sensor, folder in FACTS["folders"].items()}
+    LISTS = [SIMULATED_ROOT / names[0] for names in FACTS["lists"]]
+else:
+    FILES = {sensor: patch_files(ARCHIVE, sensor) for sensor in ("s1", *SENSORS)}
+    LISTS = lists(ARCHIVE)
 PACKED = {
     f"members/{sensor}/{number:02d}": Tar(sensor, files)
     for sensor, archives in FILES.items()
@@ -128,12 +139,13 @@ def probe_kind(probe):
 
 def source(sensor):
     """Where a sensor's files are: a folder, or the lists of the members of tar archives."""
-    return [f"<results>/{tar}.parquet" for tar in PACKED if PACKED[tar].sensor == sensor] or FILES[sensor]
+    place = ALL if IS_TABLE else sensor
+    return [f"<results>/{tar}.parquet" for tar in PACKED if PACKED[tar].sensor == place] or FILES[place]
 
 
 def pixels(sensor):
     """The files that lists of members point into."""
-    tars = [tar for tar in PACKED if PACKED[tar].sensor == sensor]
+    tars = [tar for tar in PACKED if PACKED[tar].sensor in (sensor, ALL)]
     return [path for tar in tars for path in (PACKED[tar].files if tar in PLAIN else [f"<results>/{tar}.contents"])]
 
 
@@ -224,7 +236,7 @@ def weights_by_name(features):
 
 wildcard_constraints:
     shard=r"\d{4}",
-    sensor="s1|s2",
+    sensor=names(SENSORS),
     features=names(FEATURES),
     labels=names(LABEL_SETS),
     probe=names(PROBES),

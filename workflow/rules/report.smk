@@ -144,6 +144,7 @@ rule figure_confusion:
     input:
         package("figures.confusion"),
         per_class="<results>/probes/{features}/{labels}/{probe}/per_class.csv",
+        scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
     output:
         png=report(
             "<results>/figures/confusion_{features}_{labels}_{probe}.png",
@@ -159,7 +160,7 @@ rule figure_confusion:
         "../../envs/environment.yaml"
     shell:
         "earthprobe figure-confusion --csv {output.csv} --probe {wildcards.probe} --per-class {input.per_class}"
-        " --images {output.png} {output.pdf} --log {log}"
+        " --scores {input.scores} --images {output.png} {output.pdf} --log {log}"
 
 
 rule figure_gallery:
@@ -208,7 +209,7 @@ rule config:
     conda:
         "../../envs/environment.yaml"
     params:
-        config=json.dumps(CONFIG),
+        config=lambda wc: json.dumps(CONFIG),
     shell:
         "earthprobe config --json {params.config:q} --output {output} --log {log}"
 

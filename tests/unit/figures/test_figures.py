@@ -162,9 +162,12 @@ def test_f2_per_class(tmp_path: Path, drawn: list[Figure]):
 
 
 def test_confusion(tmp_path: Path, drawn: list[Figure]):
+    scores = tmp_path / "scores.parquet"  # whose task alone counts
+    pq.write_table(pa.table({}, with_metadata(pa.schema([]), {"task": "multilabel"})), scores)
     confusion.run(
         probe="mlp",
         per_class=per_class(tmp_path / "p.csv", 2),
+        scores=scores,
         csv=tmp_path / "confusion.csv",
         images=images(tmp_path, "png"),
     )
@@ -248,7 +251,7 @@ def scored(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path) -> Callable
             pa.FixedSizeListArray.from_arrays(pa.array(scores.ravel()), 3),
             pa.FixedSizeListArray.from_arrays(pa.array(targets.ravel()), 3),
         ]
-        schema = with_metadata(schema, {"classes": ["a", "b", "c"], "features": origin})
+        schema = with_metadata(schema, {"classes": ["a", "b", "c"], "features": origin, "task": "multilabel"})
         pq.write_table(pa.table(columns, schema=schema), tmp_path / "scores.parquet")
         return tmp_path / "scores.parquet", tmp_path / "shard.parquet"
 

@@ -27,7 +27,9 @@ def entry(**options: Any) -> dict[str, Any]:
 def statistics(tmp_path: Path) -> list[Path]:
     """The train split's figures, which differ from any protocol's."""
     path = tmp_path / "statistics.json"
-    path.write_text(json.dumps({"train": {band: {"mean": 100.0, "std": 50.0} for band in BANDS}}))
+    train = {band: {"mean": 100.0, "std": 50.0} for band in BANDS}
+    bands = {name: {"size": b.size, "unit": b.unit, "wavelength": b.wavelength} for name, b in BANDS.items()}
+    path.write_text(json.dumps({"train": train, "bands": bands}))
     return [path]
 
 

@@ -35,6 +35,7 @@ def test_saved_tensors_reproduce_the_scores(data: Data, tmp_path: Path):
     fitted = linear.fit(data, threads=1, strengths=STRENGTHS)
     fitted.save(tmp_path / "model.safetensors")
     stored = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert not stored["single"]
     x = (torch.from_numpy(data.parts["test"].features) - stored.pop("mean")) / stored.pop("std")
     logits = x @ stored["weight"].T + stored["bias"]
     np.testing.assert_allclose(torch.sigmoid(logits).numpy(), fitted.scores["test"], atol=1e-5)

@@ -30,6 +30,7 @@ def test_saved_tensors_reproduce_the_scores(data: Data, hidden: list[int], tmp_p
     fitted = mlp.fit(data, threads=1, **{**MLP, "hidden": hidden})
     fitted.save(tmp_path / "model.safetensors")
     stored = safetensors.torch.load_file(tmp_path / "model.safetensors")
+    assert not stored.pop("single")
     x = (torch.from_numpy(data.parts["test"].features) - stored.pop("mean")) / stored.pop("std")
     model = mlp.build(8, hidden, CLASSES, 0)
     model.load_state_dict(stored)

@@ -22,7 +22,7 @@ def made(tmp_path: Path) -> Path:
             test = {metric.name: 0.5 - i / 100 + j / 10 for metric in METRICS} | {"patches": 63}
             source = {"archive": "x", "simulated": True, "weights": ""}
             paths.append(tmp_path / f"{i}{j}.json")
-            paths[-1].write_text(json.dumps({"test": test, "features": source}))
+            paths[-1].write_text(json.dumps({"task": "multilabel", "test": test, "features": source}))
             features.append(name)
             probes.append(probe)
     ablation.run(
@@ -59,6 +59,7 @@ def test_the_figure_has_the_same_numbers(made: Path):
     figure.run(table=made / "a.csv", csv=made / "f.csv", images=[made / "f.png"])
     with (made / "f.csv").open(newline="") as stream:
         rows = list(csv.DictReader(stream))
-    assert [float(r["map_macro"]) for r in rows] == pytest.approx([0.5, 0.6, 0.49, 0.59])
-    assert list(rows[0]) == ["features", "seed", "wavelengths", "probe", "map_macro", "map_micro", "data", "weights"]
+    assert [float(r["score"]) for r in rows] == pytest.approx([0.5, 0.6, 0.49, 0.59])
+    assert {r["metric"] for r in rows} == {"map_macro"}
+    assert list(rows[0]) == ["features", "seed", "wavelengths", "probe", "score", "data", "weights", "metric"]
     assert (made / "f.png").read_bytes().startswith(b"\x89PNG")

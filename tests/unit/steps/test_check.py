@@ -339,10 +339,11 @@ def check_tables(
     pq.write_table(patches.to_arrow().cast(with_metadata(schema, metadata)), out / "patches.parquet")
     column = pa.array(labels, pa.list_(pa.uint8()))  # polars takes a Python list a hundred times as long
     index = patches.with_columns(labels_19=pl.Series(column)).to_arrow()
-    pq.write_table(index.cast(with_metadata(index.schema, {"classes": classes})), out / "index.parquet")
+    said = {"classes": classes, "tasks": {"19": "multilabel"}}
+    pq.write_table(index.cast(with_metadata(index.schema, said)), out / "index.parquet")
     write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])
-    bands = {band: {"mean": mean, "std": std} for band, (mean, std) in PUBLISHED["reben"]["statistics"].items()}
-    (out / "s1.json").write_text(
-        json.dumps({"sensor": "s1", "all": bands, "patches": patches.height, "rejected": 0, "odd": []})
-    )
+    figures = {band: {"mean": mean, "std": std} for band, (mean, std) in PUBLISHED["reben"]["statistics"].items()}
+    bands = {name: {"size": b.size, "unit": b.unit, "wavelength": b.wavelength} for name, b in BANDS.items()}
+    content = {"sensor": "s1", "bands": {name: bands[name] for name in bands_of("s1")}, "all": figures}
+    (out / "s1.json").write_text(json.dumps({**content, "patches": patches.height, "rejected": 0, "odd": []}))
     return run("reben", out, snow_and_clouds)

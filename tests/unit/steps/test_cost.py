@@ -10,7 +10,9 @@ from earthprobe.steps import cost, embed_weights
 @pytest.fixture
 def statistics(tmp_path: Path) -> Path:
     path = tmp_path / "s1.json"
-    path.write_text(json.dumps({"train": {"VV": {"mean": -12, "std": 5}, "VH": {"mean": -19, "std": 5}}}))
+    train = {"VV": {"mean": -12, "std": 5}, "VH": {"mean": -19, "std": 5}}
+    bands = {band: {"size": 120, "unit": "dB", "wavelength": None} for band in train}
+    path.write_text(json.dumps({"train": train, "bands": bands}))
     return path
 
 
@@ -71,7 +73,7 @@ def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistic
     for number, score in enumerate((0.3, 0.5, 0.2, 0.1)):
         features = {"archive": "x", "simulated": False, "weights": "random:0", "model": "m", "kind": "k"}
         paths.append(tmp_path / f"m{number}.json")
-        paths[-1].write_text(json.dumps({"test": {"map_macro": score}, "features": features}))
+        paths[-1].write_text(json.dumps({"task": "multilabel", "test": {"map_macro": score}, "features": features}))
     figure.run(
         costs=[tmp_path / "cost.json"] * 2,
         metrics=paths,

@@ -23,6 +23,8 @@ def test_files(tmp_path: Path):
         ),
         {
             "classes": list("abcdefg"),
+            "classes_left_out": {"h": 2},
+            "task": "multilabel",
             "probe": {"kind": "linear"},
             "features": {"archive": "a", "simulated": True, "weights": "random:3"},
         },
@@ -45,6 +47,7 @@ def test_files(tmp_path: Path):
     assert result["test"] == overall(targets[80:], scores[80:], 0.4)
     assert result["val"] == overall(targets[:80], scores[:80], 0.4)
     assert result["probe"] == {"kind": "linear"}
+    assert (result["task"], result["classes_left_out"]) == ("multilabel", {"h": 2})
     lines = (tmp_path / "per_class.csv").read_text().splitlines()
     assert lines[0] == "class,name,support,precision,recall,f1,f2,ap,tn,fp,fn,tp,data,weights"
     for number, (line, row) in enumerate(zip(lines[1:], by_class(targets[80:], scores[80:], 0.4), strict=True)):

@@ -25,17 +25,15 @@ def write_index(path: Path, splits: list[str], labels_19: list[list[int]]) -> Pa
         "s2_id": ids,
         "split": splits,
         "labels_19": labels_19,
-        "country": [None] * len(splits),
-        "date": [None] * len(splits),
-        "longitude": [None] * len(splits),
-        "latitude": [None] * len(splits),
         "shard": [0] * len(splits),
         "folder_s1": ids,
         "folder_s2": ids,
     }
     metadata = {"archive": "x", "simulated": True, "classes": {"19": BigEarthNet.class_sets[19]}, "rejected": []}
+    metadata |= {"tasks": {"19": "multilabel"}, "classes_left_out": {}}
     schema = with_metadata(schema_of(["19"]), metadata)
-    pq.write_table(pa.table([pa.array(columns[f.name], type=f.type) for f in schema], schema), path)
+    absent = [None] * len(splits)
+    pq.write_table(pa.table([pa.array(columns.get(f.name, absent), type=f.type) for f in schema], schema), path)
     return path
 
 

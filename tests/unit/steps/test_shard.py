@@ -8,7 +8,7 @@ import rasterio
 import tifffile
 from earthprobe.archives.interface import NO_S2
 from earthprobe.errors import UserError
-from earthprobe.sensors import bands_of
+from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import index_patches, shard
 from earthprobe.steps.shard import oddity
 from earthprobe.storage.parquet import read_metadata
@@ -55,7 +55,10 @@ def test_contract(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
     metadata = read_metadata(out)
     assert (metadata["archive"], metadata["simulated"], metadata["licence"]) == ("tiny", False, "CC0-1.0")
     assert metadata["bands"] == ["VV", "VH"]
+    assert metadata["sensor"] == "s1"
     assert metadata["shape"] == {"VV": [120, 120], "VH": [120, 120]}
+    assert metadata["units"] == {"VV": "dB", "VH": "dB"}
+    assert metadata["wavelengths"] == {"VV": None, "VH": None}
     assert metadata["sums"]["train"]["VV"]["count"] == 6 * 14400
     assert metadata["sums"]["all"]["VV"]["count"] == 12 * 14400
 
@@ -72,7 +75,9 @@ def test_contract_of_reflectance(v1_sample: Path, tmp_path: Path):
         assert str(schema.field(band).type) == f"fixed_size_list<element: uint16 not null>[{size}]"
         assert metadata["shape"][band] == [int(size**0.5)] * 2
         assert metadata["sums"]["train"][band]["count"] == 4 * size
-    assert metadata["unit"] == "reflectance x 10,000"
+    assert metadata["sensor"] == "s2"
+    assert metadata["units"] == dict.fromkeys(bands_of("s2"), "reflectance x 10,000")
+    assert metadata["wavelengths"] == {band: BANDS[band].wavelength for band in bands_of("s2")}
     assert metadata["odd"] == []
     table = pl.read_parquet(out)
     assert table["patch_id"].to_list() == sorted(names)
@@ -217,7 +222,8 @@ def sums_of(sensor: str, **odd: float) -> list[PixelSums]:
     ],
 )
 def test_odd_values_are_those_that_no_sensor_gives(sensor: str, odd: dict[str, float], what: str):
-    assert oddity(sensor, sums_of(sensor, **odd)) == what
+    bands = {band: BANDS[band] for band in bands_of(sensor)}
+    assert oddity(bands, sums_of(sensor, **odd)) == what
 
 
 def test_odd_reflectances_are_kept_and_said(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):

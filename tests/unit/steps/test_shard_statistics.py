@@ -139,8 +139,8 @@ def test_an_archive_without_any_of_the_patches_of_sentinel_2_stops_the_run(
     (tmp_path / "s2.json").unlink()
     shutil.rmtree(folder / kept)
     shard.run(patches=patches, sensor="s2", source=[folder], shard=0, output=out)
-    message = "tiny: no patch has its Sentinel-2 patch in the archive: the first is sought in the folder"
-    with pytest.raises(UserError, match=f"{message} {first}: "):
+    message = "tiny: no patch has its Sentinel-2 patch in the archive: the first is sought as"
+    with pytest.raises(UserError, match=f"{message} {first}/{first}_B01.tif: is it the archive that belongs to these"):
         statistics(patches, [out], "s2", tmp_path, 0)
     assert not (tmp_path / "s2.json").exists()
 

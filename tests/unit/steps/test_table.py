@@ -5,15 +5,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from earthprobe.evaluation.metrics import METRICS
+from earthprobe.evaluation.metrics import METRICS, SINGLE
 from earthprobe.registry import PACKAGE
 from earthprobe.steps import table
-from earthprobe.steps.table import COLUMNS
+from earthprobe.steps.table import columns_of
+
+COLUMNS = columns_of(METRICS, False)
 
 PUBLISHED = PACKAGE / "resources/published_results.csv"
 
 
-def metrics(path: Path, value: float, weights: str = "random:0", simulated: bool = True, **origin: Any) -> Path:
+def metrics(
+    path: Path, value: float, weights: str = "random:0", simulated: bool = True, classes: int = 19, **origin: Any
+) -> Path:
     test: dict[str, Any] = {metric.name: value + i / 100 for i, metric in enumerate(METRICS)}
     test |= {"patches": 100, "classes_without_positive": 3}
     features = {"archive": "demo", "simulated": simulated, "weights": weights, "model": "dofa_base_patch16_224"}
@@ -21,11 +25,13 @@ def metrics(path: Path, value: float, weights: str = "random:0", simulated: bool
     features |= {"earthprobe_version": "0.1.0", "torch_version": "2.15", "torchgeo_version": "0.8"}
     features = {key: value for key, value in (features | origin).items() if value is not None}
     content = {"test": test, "threshold": 0.5, "features": features, "patches": {"train": 200}}
+    content |= {"task": "multilabel", "classes": [str(n) for n in range(classes)], "classes_left_out": {}}
     path.write_text(json.dumps(content))
     return path
 
 
 def run(folder: Path, label_set: str = "19", **options: Any) -> tuple[list[dict[str, str]], str]:
+    options["classes"] = int(label_set)
     table.run(
         metrics=[metrics(folder / "a.json", 0.123, **options), metrics(folder / "b.json", 0.456, **options)],
         features=["dofa", "dofa"],
@@ -127,7 +133,9 @@ def test_a_model_without_weights_is_named_by_its_kind(tmp_path: Path):
 def test_published_rows_have_the_metrics_of_ours():
     with PUBLISHED.open(newline="") as stream:
         header = next(csv.reader(stream))
-    assert header == ["label_set", "reference", "data", "features", "probe", *(metric.name for metric in METRICS)]
+    known = [metric.name for metric in METRICS]
+    assert header == ["label_set", "reference", "data", "features", "probe", *known, "accuracy"]
+    assert "accuracy" in {metric.name for metric in SINGLE}
 
 
 def test_the_gain_over_pixels_is_against_the_best_control_of_the_same_bands_and_probe(tmp_path: Path):

@@ -16,6 +16,7 @@ from earthprobe.steps.index import schema_of
 from earthprobe.steps.train import classes_of, load
 from earthprobe.storage.parquet import read_metadata, with_metadata
 
+TASKS = {"tasks": {"19": "multilabel"}, "classes_left_out": {}}
 INDEX = schema_of(("43", "19"))
 
 
@@ -33,28 +34,23 @@ def files(tmp_path: Path) -> tuple[Path, Path]:
     pq.write_table(pa.table([pa.array(ids[:8]), column], schema=schema), tmp_path / "features.parquet")
     splits = ["train", "val", "test"] * 3
     labels = [[i % 3] if i else [] for i in range(9)]
-    rows = {
+    rows = dict.fromkeys(INDEX.names, [None] * 9) | {
         "patch_id": ids,
         "s2_id": ids,
         "split": splits,
-        "labels_43": [None] * 9,
         "labels_19": labels,
-        "country": [None] * 9,
-        "date": [None] * 9,
-        "longitude": [None] * 9,
-        "latitude": [None] * 9,
         "shard": [0] * 9,
         "folder_s1": ids,
         "folder_s2": ids,
     }
     classes = {"19": ["a", "b", "c"], "43": ["x"]}
-    schema = with_metadata(INDEX, {"classes": classes, "rejected": [["p8", "test", "x"]]})
+    schema = with_metadata(INDEX, {"classes": classes, "rejected": [["p8", "test", "x"]], **TASKS})
     pq.write_table(pa.table(rows, schema=schema), tmp_path / "index.parquet")
     return tmp_path / "features.parquet", tmp_path / "index.parquet"
 
 
 def test_loading_joins_and_standardises(files: tuple[Path, Path]):
-    data, source = load(*files, "19", 3)
+    data, source = load(*files, "19", 3), read_metadata(files[0])
     assert source["weights"] == "random:0"
     assert {s: p.ids for s, p in data.parts.items()} == {
         "train": ["p0", "p3", "p6"],
@@ -77,11 +73,11 @@ def test_a_patch_without_readable_labels_is_left_out_of_training(files: tuple[Pa
     table = pq.read_table(index).filter(pc.field("patch_id") != "p3")
 
     def rewrite(rejected: list[list[str]]) -> None:
-        metadata = {"classes": {"19": ["a", "b", "c"]}, "rejected": rejected}
+        metadata = {"classes": {"19": ["a", "b", "c"]}, "rejected": rejected, **TASKS}
         pq.write_table(table.cast(with_metadata(INDEX, metadata)), index)
 
     rewrite([["p3", "train", "labels file is not valid JSON"]])
-    data, _ = load(features, index, "19", 3)
+    data = load(features, index, "19", 3)
     assert data.parts["train"].ids == ["p0", "p6"]
     rewrite([])  # missing without a reason is another matter
     with pytest.raises(UserError, match="no 19-class labels of p3"):

@@ -4,11 +4,9 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from earthprobe.archives.grid import centres, date_of
+from earthprobe.archives.grid import date_of
 from earthprobe.archives.interface import SPLITS, Entry
 from earthprobe.errors import UserError
-
-__all__ = ["DEPTH", "centres", "entries", "folder_of"]
 
 DEPTH = 1
 

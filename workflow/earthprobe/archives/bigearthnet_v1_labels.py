@@ -16,7 +16,7 @@ LABEL_SETS = {label_set.name: label_set for label_set in (SET_43, SET_19)}
 
 READERS = 16  # threads: on a network disk opening a file is mostly waiting
 AT_ONCE = 2**17  # patches whose labels files of a packed archive are in memory
-LABELS = "labels_metadata.json"
+LABELS = "{folder}/{name}_labels_metadata.json"
 
 
 def labels(sources: Sequence[Path], patches: pl.DataFrame) -> list[Labels | str]:
@@ -30,15 +30,17 @@ def labels(sources: Sequence[Path], patches: pl.DataFrame) -> list[Labels | str]
     results: list[Labels | str] = []
     with ThreadPoolExecutor(READERS) as pool:
         for start in range(0, len(folders), AT_ONCE):
-            part = folders[start : start + AT_ONCE]
-            source = open_source(sources, part, {LABELS})
-            results += pool.map(functools.partial(_labels_or_reason, source), part, chunksize=256)
+            part = [
+                LABELS.format(folder=folder, name=folder.rpartition("/")[2])
+                for folder in folders[start : start + AT_ONCE]
+            ]
+            results += pool.map(functools.partial(_labels_or_reason, open_source(sources, part)), part, chunksize=256)
     return results
 
 
-def _labels_or_reason(source: Source, folder: str) -> Labels | str:
+def _labels_or_reason(source: Source, path: str) -> Labels | str:
     try:
-        return parse_labels(source.read(folder, LABELS))
+        return parse_labels(source.read(path))
     except ValueError as error:
         return str(error)
 

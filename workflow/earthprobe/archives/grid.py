@@ -36,6 +36,11 @@ def date_of(patch_id: str) -> datetime.date | None:
         return None
 
 
+def scene_of(patch_id: str) -> str | None:
+    """The Sentinel-1 scene of a patch, within its tile; None where its name holds none."""
+    return patch_id[: match.start("h") - 1] if (match := PATCH.search(patch_id)) else None
+
+
 def corners(patch_ids: Sequence[str]) -> npt.NDArray[np.float64]:
     """The western and northern edge of patches in metres, in UTM of their tile's zone.
 
@@ -62,7 +67,23 @@ def centres(patch_ids: Sequence[str]) -> npt.NDArray[np.float64]:
     Returns:
         Longitude and latitude in degrees (WGS 84), shape (patches, 2); NaN where a name holds no place.
     """
-    places: npt.NDArray[np.float64] = corners(patch_ids) + np.array([SIDE / 2, -SIDE / 2])
+    return _in_degrees(patch_ids, corners(patch_ids) + np.array([SIDE / 2, -SIDE / 2]))
+
+
+def footprints(patch_ids: Sequence[str]) -> npt.NDArray[np.float64]:
+    """The corners of patches, counter-clockwise from the south-west.
+
+    Returns:
+        Longitude and latitude in degrees (WGS 84), shape (patches, 4, 2); NaN where a name holds no place.
+    """
+    north_west = corners(patch_ids)
+    steps = np.array([[0, -SIDE], [SIDE, -SIDE], [SIDE, 0], [0, 0]], dtype=np.float64)
+    return np.stack([_in_degrees(patch_ids, north_west + step) for step in steps], axis=1)
+
+
+def _in_degrees(patch_ids: Sequence[str], metres: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Longitude and latitude of places in the UTM zones of patches."""
+    places = metres.copy()
     matches = (PATCH.search(patch_id) for patch_id in patch_ids)
     zones = np.array([_epsg(match["zone"], match["band"]) if match else 0 for match in matches])
     for epsg in np.unique(zones[zones > 0]):

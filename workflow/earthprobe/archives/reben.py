@@ -5,12 +5,10 @@ from pathlib import Path
 
 import polars as pl
 
-from earthprobe.archives.grid import centres, date_of
+from earthprobe.archives.grid import date_of
 from earthprobe.archives.interface import Entry
 from earthprobe.errors import UserError
 from earthprobe.storage.parquet import read_table
-
-__all__ = ["DEPTH", "centres", "entries", "folder_of"]
 
 DEPTH = 2
 

@@ -1,9 +1,11 @@
-"""The metrics: each is one entry of :data:`METRICS`, which evaluation, tables and published rows all read.
+"""The metrics: each is one entry of :data:`METRICS` or :data:`SINGLE`, which evaluation and tables read.
+
+The former are of patches with any number of classes, the latter of patches with one.
 
 They are scikit-learn's, imported when one is computed: a table needs their names alone.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -86,16 +88,73 @@ METRICS = (
 )
 
 
-def overall(targets: Bools, scores: Floats, threshold: float) -> dict[str, float | int]:
+def of_classes(name: str, **options: Any) -> Score:
+    """A metric of scikit-learn that takes the class that each patch has, and that which scores best."""
+
+    def score(targets: Bools, predicted: Bools, scores: Floats) -> float:
+        import sklearn.metrics
+
+        return float(getattr(sklearn.metrics, name)(targets.argmax(axis=1), scores.argmax(axis=1), **options))
+
+    return score
+
+
+def f1_macro(targets: Bools, predicted: Bools, scores: Floats) -> float:
+    """The mean over all classes of F1."""
+    from sklearn.metrics import f1_score
+
+    true, best = targets.argmax(axis=1), scores.argmax(axis=1)
+    return float(f1_score(true, best, labels=range(targets.shape[1]), **MACRO))
+
+
+def top5(targets: Bools, predicted: Bools, scores: Floats) -> float:
+    """How often the class is among the five that score best; where scores are equal, it is taken to come first."""
+    own = np.take_along_axis(scores, targets.argmax(axis=1)[:, None], axis=1)
+    return float(((scores > own).sum(axis=1) < 5).mean())
+
+
+SINGLE = (
+    Metric("accuracy", "accuracy %", "percent", of_classes("accuracy_score")),
+    Metric("balanced_accuracy", "balanced accuracy %", "percent", of_classes("balanced_accuracy_score")),
+    Metric("f1_macro", "F1 macro %", "percent", f1_macro),
+    Metric("kappa", "kappa", "plain", of_classes("cohen_kappa_score")),
+    Metric("top5_accuracy", "top-5 accuracy %", "percent", top5),
+)
+
+METRICS_OF: Mapping[str, Sequence[Metric]] = {"multilabel": METRICS, "single": SINGLE}
+"""The metrics of a label set, by its task."""
+
+BEST = {"multilabel": "map_macro", "single": "balanced_accuracy"}
+"""The metric by which feature sets are compared: none of a threshold's, and each class counts alike."""
+
+
+def heading_of(name: str) -> str:
+    """What a metric is called in a sentence, without its unit."""
+    metrics = (metric for known in METRICS_OF.values() for metric in known)
+    return next(metric.heading for metric in metrics if metric.name == name).removesuffix(" %")
+
+
+def predict(scores: Floats, threshold: float, task: str) -> Bools:
+    """Which classes are predicted: those above the threshold, or the one that scores best."""
+    if task == "single":
+        best: Bools = np.eye(scores.shape[1], dtype=bool)[scores.argmax(axis=1)]
+        return best
+    return scores > threshold
+
+
+def overall(targets: Bools, scores: Floats, threshold: float, task: str = "multilabel") -> dict[str, float | int]:
     """All metrics, and how many patches and classes without a positive they stand for.
 
     Args:
         targets: shape (patches, classes).
         scores: shape (patches, classes).
         threshold: a class is predicted where its score is above this.
+        task: ``multilabel`` or ``single``.
     """
-    predicted = scores > threshold
-    result: dict[str, float | int] = {metric.name: metric.function(targets, predicted, scores) for metric in METRICS}
+    predicted = predict(scores, threshold, task)
+    result: dict[str, float | int] = {
+        metric.name: metric.function(targets, predicted, scores) for metric in METRICS_OF[task]
+    }
     result["patches"] = len(targets)
     result["classes_without_positive"] = int((~targets.any(axis=0)).sum())
     return result
@@ -105,11 +164,13 @@ PER_CLASS = ("support", "precision", "recall", "f1", "f2", "ap", "tn", "fp", "fn
 """The columns of :func:`by_class`."""
 
 
-def by_class(targets: Bools, scores: Floats, threshold: float) -> list[tuple[float | int, ...]]:
+def by_class(
+    targets: Bools, scores: Floats, threshold: float, task: str = "multilabel"
+) -> list[tuple[float | int, ...]]:
     """The columns :data:`PER_CLASS`, one row a class."""
     from sklearn.metrics import fbeta_score, multilabel_confusion_matrix, precision_score, recall_score
 
-    predicted = scores > threshold
+    predicted = predict(scores, threshold, task)
     columns = [
         targets.sum(axis=0).tolist(),
         precision_score(targets, predicted, average=None, zero_division=0).tolist(),

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from earthprobe.evaluation.metrics import BEST, heading_of
 from earthprobe.figures.style import SERIES, new_figure, note, save
 
 AFTER = "probe"
@@ -13,11 +14,11 @@ AFTER = "probe"
 
 
 SPAN = 0.1
-"""The least that the axis shows of mAP, so that what is no difference does not look like one."""
+"""The least that the axis shows of a score, so that what is no difference does not look like one."""
 
 
 def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
-    """Writes the mAP of each combination and probe, and draws them.
+    """Writes the score of each combination and probe, and draws them.
 
     Args:
         table: the ablation's CSV.
@@ -26,7 +27,9 @@ def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
     """
     rows = pl.read_csv(table, infer_schema=False)
     options = rows.columns[1 : rows.columns.index(AFTER)]
-    rows.select("features", *options, "probe", "map_macro", "map_micro", "data", "weights").write_csv(csv)
+    best = next(name for name in BEST.values() if name in rows.columns)
+    chosen = rows.select("features", *options, "probe", best, "data", "weights")
+    chosen.rename({best: "score"}).with_columns(metric=pl.lit(best)).write_csv(csv)
     draw(csv, images)
 
 
@@ -37,7 +40,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides={"map_macro": pl.Float64})
+    table = pl.read_csv(csv, schema_overrides={"score": pl.Float64})
     options = table.columns[1 : table.columns.index(AFTER)]
     labels = [
         ", ".join(f"{option} {value}" for option, value in zip(options, values, strict=True))
@@ -47,10 +50,10 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     figure = new_figure(1.0 + 0.24 * len(labels))
     axes = figure.subplots()
     for number, probe in enumerate(table["probe"].unique(maintain_order=True)):
-        values = table.filter(pl.col("probe") == probe)["map_macro"].to_numpy()
+        values = table.filter(pl.col("probe") == probe)["score"].to_numpy()
         colour, marker = SERIES[number % len(SERIES)], "os^Dv<>P"[number % 8]
         axes.scatter(values, places, s=20, color=colour, marker=marker, linewidths=0, label=probe)
-    scores = table["map_macro"].to_numpy()
+    scores = table["score"].to_numpy()
     low, high = float(scores.min()), float(scores.max())
     margin = max(SPAN - (high - low), 0.1 * (high - low)) / 2
     axes.set_xlim(low - margin, high + margin)
@@ -59,7 +62,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.grid(color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("mAP macro on the test split")
+    axes.set_xlabel(f"{heading_of(table['metric'][0])} on the test split")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
     note(figure, table["data"][0], table["weights"][0])
     save(figure, outputs)

@@ -6,6 +6,7 @@ from pathlib import Path
 import polars as pl
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.metrics import BEST, heading_of
 from earthprobe.figures.style import SERIES, new_figure, note, save
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
@@ -15,7 +16,8 @@ COLUMNS = (
     "model",
     "weights",
     "probe",
-    "map_macro",
+    "metric",
+    "score",
     "parameters",
     "flop",
     "patches_per_second",
@@ -61,7 +63,8 @@ def run(
                 source["model"] or source["kind"],
                 describe_weights(source),
                 probe,
-                result["test"]["map_macro"],
+                BEST[result["task"]],
+                result["test"][BEST[result["task"]]],
                 cost["parameters"],
                 cost["flop"],
                 cost["patches_per_second"],
@@ -81,14 +84,13 @@ def run(
 def best(table: pl.DataFrame) -> pl.DataFrame:
     """The row of each feature set's best probe, in the order of the feature sets."""
     order = table["features"].unique(maintain_order=True).to_list()
-    return pl.concat(
-        [table.filter(pl.col("features") == name).sort("map_macro", descending=True)[:1] for name in order]
-    )
+    return pl.concat([table.filter(pl.col("features") == name).sort("score", descending=True)[:1] for name in order])
 
 
 def _table(table: pl.DataFrame) -> str:
+    measured = f"{heading_of(table['metric'][0])} %"
     heading = [
-        "features", "weights", "best probe", "mAP macro %", "parameters, M", "GFLOP a patch", "patches a second",
+        "features", "weights", "best probe", measured, "parameters, M", "GFLOP a patch", "patches a second",
         "peak MiB", "J a patch", "bytes a vector",
     ]  # fmt: skip
     body = [
@@ -96,7 +98,7 @@ def _table(table: pl.DataFrame) -> str:
             row["features"],
             row["weights"],
             row["probe"],
-            f"{100 * row['map_macro']:.1f}",
+            f"{100 * row['score']:.1f}",
             f"{row['parameters'] / 1e6:.2f}",
             f"{row['flop'] / 1e9:.2f}",
             f"{row['patches_per_second']:.0f}",
@@ -127,16 +129,14 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     for number, row in enumerate(table.iter_rows(named=True)):
         untrained = row["weights"].startswith(("random", "no weights", "train"))
         colour = SERIES[1] if untrained else SERIES[0]
-        axes.scatter(
-            times[number], row["map_macro"], s=26, color=colour, marker="D" if untrained else "o", linewidths=0
-        )
+        axes.scatter(times[number], row["score"], s=26, color=colour, marker="D" if untrained else "o", linewidths=0)
         axes.annotate(
-            row["features"], (times[number], row["map_macro"]), xytext=(4, 3), textcoords="offset points", fontsize=6.5
+            row["features"], (times[number], row["score"]), xytext=(4, 3), textcoords="offset points", fontsize=6.5
         )
     axes.set_xscale("log")
     # What is no difference must not look like one.
     axes.set_xlim(min(times) / 2, max(times) * 3)
-    scores = table["map_macro"].to_numpy()
+    scores = table["score"].to_numpy()
     middle = float(scores.max() + scores.min()) / 2
     half = max(0.1, 1.3 * (float(scores.max()) - middle))
     axes.set_ylim(middle - half, middle + half)
@@ -145,7 +145,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.grid(color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.set_xlabel(f"ms a patch ({table['device'][0]}, {table['threads'][0]} threads)")
-    axes.set_ylabel("mAP macro on the test split, best probe")
+    axes.set_ylabel(f"{heading_of(table['metric'][0])} on the test split, best probe")
     for label, colour, marker in (("trained", SERIES[0], "o"), ("untrained, or pixels alone", SERIES[1], "D")):
         axes.scatter([], [], s=26, color=colour, marker=marker, label=label, linewidths=0)
     axes.legend(loc="lower right", handletextpad=0.2)

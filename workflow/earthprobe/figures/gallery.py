@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.metrics import predict
 from earthprobe.figures.style import new_figure, note, save, short
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import read_metadata
@@ -58,6 +59,8 @@ def gather(scores: Path, threshold: float, output: Path) -> None:
     source = read_metadata(scores)
     origin = (describe_data(source["features"]), describe_weights(source["features"]))
     table = pl.read_parquet(scores).filter(pl.col("split") == "test")
+    if "repeat" in table.columns:  # a patch is shown once
+        table = table.filter(pl.col("repeat") == 0)
     values, targets = table["scores"].to_numpy(), table["targets"].to_numpy()
     ids = table["patch_id"].to_list()
     rows: list[tuple[object, ...]] = []
@@ -69,7 +72,7 @@ def gather(scores: Path, threshold: float, output: Path) -> None:
         worst = order[len(best) :][::-1][:EACH]
         for kind, chosen in (("best", best), ("worst", worst)):
             for rank, row in enumerate(chosen, start=1):
-                masks = (targets[row], values[row] > threshold)
+                masks = (targets[row], predict(values[row : row + 1], threshold, source["task"])[0])
                 true, predicted = (" ".join(map(str, np.flatnonzero(mask))) for mask in masks)
                 score = f"{values[row, number]:.4f}"
                 rows.append((number, name, kind, rank, ids[row], score, true, predicted, *origin))

@@ -36,10 +36,21 @@ def inputs_of(entry: Mapping[str, Any], statistics: Sequence[Path]) -> Inputs:
         statistics: ``band_statistics/<sensor>.json`` of the sensors that it sees.
     """
     train: dict[str, dict[str, float]] = {}
+    known: dict[str, dict[str, Any]] = {}
     for path in statistics:
-        train |= json.loads(path.read_text(encoding="utf-8"))["train"]
+        found = json.loads(path.read_text(encoding="utf-8"))
+        train |= found["train"]
+        known |= found["bands"]
     mean, std = ([train[band][figure] for band in entry["bands"]] for figure in ("mean", "std"))
-    inputs = Inputs(entry["bands"], mean, std, entry.get("image_size"), entry.get("normalization", "none"))
+    inputs = Inputs(
+        entry["bands"],
+        mean,
+        std,
+        entry.get("image_size"),
+        entry.get("normalization", "none"),
+        size=max(band["size"] for band in known.values()),
+        wavelengths=[known[band]["wavelength"] for band in entry["bands"]],
+    )
     protocol = PROTOCOLS.get(entry.get("protocol") or "")
     if protocol is None:
         return inputs

@@ -20,7 +20,6 @@ from earthprobe.models.baked import BakedVit, cells_of
 from earthprobe.models.interface import Inputs, Published
 from earthprobe.models.pooling import Pooling
 from earthprobe.models.weights import load
-from earthprobe.sensors import BANDS
 
 MAY_LACK = {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
 """Keys that the published checkpoints lack, since DOFA was pretrained without them."""
@@ -94,7 +93,7 @@ def build(
         UserError: not as many wavelengths as bands, or there is no such block.
     """
     if wavelengths is None:
-        wavelengths = [BANDS[band].wavelength or PLACEHOLDER for band in inputs.bands]
+        wavelengths = [inputs.wavelength_of(band) or PLACEHOLDER for band in inputs.bands]
     if len(wavelengths) != len(inputs.bands):
         raise UserError(f"{len(wavelengths)} wavelengths for {len(inputs.bands)} bands: give one for each band")
     frozen = load(weights, lambda: architecture(model))

@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from earthprobe.errors import UserError
 from earthprobe.models.interface import Batch, Inputs, Model, Normalization, Published
 from earthprobe.models.weights import load
-from earthprobe.sensors import SIZE
 
 
 class Size(NamedTuple):
@@ -149,7 +148,7 @@ def build(weights: Path, inputs: Inputs, *, model: str, patch_size: int = CELL) 
     Raises:
         UserError: the cells do not fit the patches.
     """
-    side = inputs.image_size or SIZE
+    side = inputs.image_size or inputs.size
     if side % patch_size:
         raise UserError(f"patch_size {patch_size} does not divide a patch of {side} pixels")
     return Galileo(load(weights, lambda: architecture(model)), inputs, patch_size, side // patch_size)
@@ -183,7 +182,7 @@ class Galileo(Model):
         ]
         self.patch_size = patch_size
         # A place is counted on the ground, in pixels of 10 m.
-        steps = torch.arange(cells) * SIZE / cells
+        steps = torch.arange(cells) * inputs.size / cells
         row, column = torch.meshgrid(steps, steps, indexing="ij")
         place = torch.cat([_waves(column, part // 2), _waves(row, part // 2)], dim=1)
         empty = torch.zeros(len(place), part)

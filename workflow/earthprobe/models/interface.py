@@ -21,8 +21,8 @@ A kind that sees no pixels (``pixels: false`` in its YAML file) has ``vectors(pa
 A kind whose weights come from the archive itself has ``fit(samples, inputs, **options)``, the tensors that it keeps;
 its YAML file says in ``fitted`` for which values of which options.
 
-The YAML file says ``unit``, which is what the model's pixels must be: ``z-score``, a unit of
-:data:`earthprobe.sensors.UNITS`, or ``any``; ``needs``, what it must know of a patch beside its pixels (``date``,
+The YAML file says ``unit``, which is what the model's pixels must be: ``z-score``, a unit
+of pixels (:mod:`earthprobe.sensors`), or ``any``; ``needs``, what it must know of a patch beside its pixels (``date``,
 ``place``); and ``groups``, the bands that it takes together or not at all.
 """
 
@@ -34,6 +34,8 @@ import numpy.typing as npt
 import torch
 import torch.nn.functional as F  # noqa: N812
 from torch import Tensor, nn
+
+from earthprobe.sensors import BANDS, SIZE
 
 
 class Published(NamedTuple):
@@ -58,6 +60,9 @@ class Inputs(NamedTuple):
         image_size: pixels along a side; None as they are, or as the model wants them.
         normalization: ``zscore``, ``native`` or ``none``.
         align_corners: how patches are resized, as torch calls it.
+        size: pixels along a side of a patch, in the archive's finest band.
+        wavelengths: of each band, in micrometres, by the archive; None where there is none, as of radar; empty takes
+            the sensor's own.
     """
 
     bands: Sequence[str]
@@ -66,12 +71,20 @@ class Inputs(NamedTuple):
     image_size: int | None
     normalization: str = "zscore"
     align_corners: bool = False
+    size: int = SIZE
+    wavelengths: Sequence[float | None] = ()
+
+    def wavelength_of(self, band: str) -> float | None:
+        """The wavelength of a band, in micrometres; None where there is none."""
+        if self.wavelengths:
+            return self.wavelengths[list(self.bands).index(band)]
+        return BANDS[band].wavelength
 
 
 Floats = npt.NDArray[np.float32]
 
 Samples = Callable[[int, int], Floats]
-"""Gives patches of the train split by their number and a seed, shape (patches, bands, 120, 120), in the bands' unit."""
+"""Gives patches of the train split by their number and a seed, shape (patches, bands, size, size), in their unit."""
 
 
 class Vectors(NamedTuple):

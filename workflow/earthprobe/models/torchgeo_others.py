@@ -80,7 +80,9 @@ def build(weights: Path, inputs: Inputs, model: str, wavelengths: Sequence[float
     if model == "copernicusfm_base":
         made = copernicus(frozen, inputs.bands, wavelengths, size)
     else:
-        made = Panopticon(frozen, inputs.bands, wavelengths, size)
+        if wavelengths is None:
+            wavelengths = [CHANNELS.get(band, 1000 * (inputs.wavelength_of(band) or 0)) for band in inputs.bands]
+        made = Panopticon(frozen, wavelengths, size)
     # Both were trained on images that were standardised by their own data set.
     made.native = Normalization(inputs.mean, inputs.std)
     made.image_size = size
@@ -156,20 +158,17 @@ class Panopticon(Model):
 
     pooling = "class token after the last LayerNorm"
 
-    def __init__(self, model: Any, bands: Sequence[str], wavelengths: Sequence[float] | None, image_size: int) -> None:
+    def __init__(self, model: Any, wavelengths: Sequence[float], image_size: int) -> None:
         """Takes the model.
 
         Args:
             model: the ViT of torchgeo's.
-            bands: the bands.
-            wavelengths: a channel number a band: nanometres, or negative of radar; None takes the bands' own.
+            wavelengths: a channel number a band: nanometres, or negative of radar.
             image_size: pixels along a side.
         """
         super().__init__()
         if image_size % CELL:
             raise UserError(f"image_size: panopticon_vitb14 takes a multiple of {CELL} pixels, not {image_size}")
-        if wavelengths is None:
-            wavelengths = [CHANNELS.get(band, 1000 * (BANDS[band].wavelength or 0)) for band in bands]
         self.settings = {"wavelengths": list(wavelengths)}
         self.model = model
         if image_size != 224:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -56,6 +56,7 @@ def grow(
     """
     train = data.parts["train"]
     patches, classes = train.targets.shape
+    targets = train.targets.argmax(axis=1) if data.task == "single" else train.targets
     tree_bytes = most_bytes(patches, classes, bootstrap=bootstrap)
     # Several a thread, so that few threads wait for the last tree of a batch.
     at_once = max(1, min(4 * threads, GROWING // tree_bytes))
@@ -74,12 +75,13 @@ def grow(
                 min_samples_leaf=min_samples_leaf,
                 random_state=random,
                 n_jobs=threads,
-            ).fit(train.features, train.targets)
+            ).fit(train.features, targets)
             leaves = {
                 split: pool.map(lambda tree, part=data.parts[split]: tree.tree_.apply(part.features), batch.estimators_)
                 for split in totals
             }
-            compact = list(pool.map(lambda tree, known=batch.classes_: shrink(tree.tree_, known), batch.estimators_))
+            known = OneOf(batch.classes_, classes) if data.task == "single" else batch.classes_
+            compact = list(pool.map(lambda tree, known=known: shrink(tree.tree_, known), batch.estimators_))
             for split, total in totals.items():
                 for (tree, shares), leaf in zip(compact, leaves[split], strict=True):
                     total += shares[tree.left[leaf]]
@@ -131,7 +133,19 @@ class Tree:
     shares: Floats
 
 
-def shrink(tree: Any, known: list[npt.NDArray[np.bool_]]) -> tuple[Tree, Doubles]:
+class OneOf(NamedTuple):
+    """Classes of which a patch has one.
+
+    Attributes:
+        known: those that train has.
+        classes: how many there are.
+    """
+
+    known: npt.NDArray[np.int64]
+    classes: int
+
+
+def shrink(tree: Any, known: list[npt.NDArray[np.bool_]] | OneOf) -> tuple[Tree, Doubles]:
     """The compact form of a tree of scikit-learn, and its shares in float64.
 
     Args:
@@ -139,9 +153,13 @@ def shrink(tree: Any, known: list[npt.NDArray[np.bool_]]) -> tuple[Tree, Doubles
         known: a class, the values that it has in train: in a class that train has always or never, the share is 1 or 0.
     """
     leaf = tree.children_left < 0
-    shares = np.empty((np.count_nonzero(leaf), len(known)))
-    for column, values in enumerate(known):
-        shares[:, column] = tree.value[leaf, column, 1] if len(values) == 2 else float(values[0])
+    if isinstance(known, OneOf):
+        shares = np.zeros((np.count_nonzero(leaf), known.classes))
+        shares[:, known.known] = tree.value[leaf, 0]
+    else:
+        shares = np.empty((np.count_nonzero(leaf), len(known)))
+        for column, values in enumerate(known):
+            shares[:, column] = tree.value[leaf, column, 1] if len(values) == 2 else float(values[0])
     distinct, row = np.unique(shares, axis=0, return_inverse=True)
     left = tree.children_left.astype(np.int32)
     left[leaf] = row.ravel()

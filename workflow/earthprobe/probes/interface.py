@@ -33,6 +33,11 @@ class Part:
     features: Floats
     targets: Bools
 
+    def where(self, mask: Bools) -> "Part":
+        """A copy of those patches."""
+        ids = [patch_id for patch_id, kept in zip(self.ids, mask, strict=True) if kept]
+        return Part(ids, self.features[mask], self.targets[mask])
+
 
 @dataclass
 class Data:
@@ -42,11 +47,13 @@ class Data:
         parts: train, val and test.
         mean: the mean of each dimension over train, which was subtracted.
         std: its standard deviation, by which was divided (1 where a dimension does not vary).
+        task: ``multilabel`` where a patch has any number of classes, ``single`` where it has one.
     """
 
     parts: dict[str, Part]
     mean: Floats
     std: Floats
+    task: str = "multilabel"
 
 
 @dataclass
@@ -54,7 +61,8 @@ class Fitted:
     """What a probe returns.
 
     Attributes:
-        scores: for val and test, a probability a class, shape (patches, classes).
+        scores: for val and test, a probability a class, shape (patches, classes); of classes that exclude each other
+            they add up to 1.
         chosen: what was chosen on val, or observed in fitting, for ``metrics.json``.
         save: writes the model under a given path, in a format that runs no code on loading.
     """

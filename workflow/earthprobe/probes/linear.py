@@ -1,4 +1,4 @@
-"""Multi-output logistic regression by L-BFGS, its penalty chosen on val."""
+"""Logistic regression by L-BFGS, its penalty chosen on val: one for each class, or one over all classes."""
 
 import logging
 from collections.abc import Callable, Sequence
@@ -11,6 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from earthprobe.probes.interface import Data, Fitted, Floats
+from earthprobe.probes.losses import LOSSES, PROBABILITIES
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -26,7 +27,8 @@ def fit(
     """Fits one logistic regression a class, all at once, for each strength of the penalty.
 
     The loss is the mean over patches of the sum over classes of the binary cross-entropy, plus
-    strength / 2 * ||weights||^2; the intercepts are free. A strength s is scikit-learn's C = 1 / (s * patches).
+    strength / 2 * ||weights||^2; the intercepts are free. Where a patch has one class, it is a single regression over
+    all classes, and the cross-entropy that of its softmax. A strength s is scikit-learn's C = 1 / (s * patches).
     The strength with the lowest cross-entropy on val is kept; there is no refit on train and val together.
 
     All classes share each pass over the features, and the steps are scaled by the curvature that each class has at
@@ -44,13 +46,14 @@ def fit(
     weight, bias = torch.zeros(y.shape[1], x.shape[1], device=device), torch.log(share / (1 - share))
     curvature = Curvature(x, share)
     tried = []
+    entropy, probability = LOSSES[data.task], PROBABILITIES[data.task]
     progress = Progress(log, len(strengths), "strengths")
     best: tuple[float, float, Tensor, Tensor] | None = None
     # From the strongest on, each fit starts where the last one ended.
     for strength in sorted(strengths, reverse=True):
-        weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, max_iterations)
+        weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, max_iterations, data.task)
         with torch.inference_mode():
-            val_loss = float(F.binary_cross_entropy_with_logits(F.linear(x_val, weight, bias), y_val))
+            val_loss = float(entropy(F.linear(x_val, weight, bias), y_val).mean())
         log.info("strength %g: loss %.5f on val after %d iterations", strength, val_loss, iterations)
         progress.add(1)
         tried.append({"strength": strength, "val_loss": val_loss, "iterations": iterations})
@@ -60,7 +63,7 @@ def fit(
     val_loss, strength, weight, bias = best
     with torch.inference_mode():
         scores = {
-            split: torch.sigmoid(F.linear(torch.from_numpy(data.parts[split].features).to(device), weight, bias))
+            split: probability(F.linear(torch.from_numpy(data.parts[split].features).to(device), weight, bias))
             .cpu()
             .numpy()
             for split in ("val", "test")
@@ -70,6 +73,7 @@ def fit(
         "bias": bias.cpu(),
         "mean": torch.from_numpy(data.mean),
         "std": torch.from_numpy(data.std),
+        "single": torch.tensor(data.task == "single"),
     }
 
     def save(path: Path) -> None:
@@ -82,11 +86,12 @@ def fit(
 def read(model: Path) -> Callable[[Floats], Floats]:
     """A saved regression; see :mod:`earthprobe.probes.interface`."""
     tensors = safetensors.torch.load_file(model)
+    probability = PROBABILITIES["single" if tensors["single"] else "multilabel"]
 
     @torch.inference_mode()
     def scores(embeddings: Floats) -> Floats:
         x = (torch.tensor(embeddings) - tensors["mean"]) / tensors["std"]
-        result: Floats = torch.sigmoid(F.linear(x, tensors["weight"], tensors["bias"])).numpy()
+        result: Floats = probability(F.linear(x, tensors["weight"], tensors["bias"])).numpy()
         return result
 
     return scores
@@ -117,7 +122,14 @@ class Curvature:
 
 
 def minimise(
-    x: Tensor, y: Tensor, weight: Tensor, bias: Tensor, strength: float, curvature: Curvature, max_iterations: int
+    x: Tensor,
+    y: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    strength: float,
+    curvature: Curvature,
+    max_iterations: int,
+    task: str = "multilabel",
 ) -> tuple[Tensor, Tensor, int]:
     """Minimises the penalised cross-entropy from a starting point.
 
@@ -129,6 +141,7 @@ def minimise(
         strength: the weight of the penalty.
         curvature: of ``x`` and ``y``.
         max_iterations: the most iterations.
+        task: whether a patch has any number of classes or one (``single``).
 
     Returns:
         Weights, intercepts and the number of iterations.
@@ -151,7 +164,7 @@ def minimise(
         along = scaled * scale
         logits = F.linear(x, along @ curvature.vectors.T, scaled_bias * bias_scale)
         # Summed in float64: float32 would take the last, small improvements for none and stop too early.
-        entropy = F.binary_cross_entropy_with_logits(logits, y, reduction="none").sum(dtype=torch.float64) / len(x)
+        entropy = LOSSES[task](logits, y).sum(dtype=torch.float64) / len(x)
         value: Tensor = entropy + 0.5 * strength * along.square().sum(dtype=torch.float64)
         value.backward()  # type: ignore[no-untyped-call]
         return value

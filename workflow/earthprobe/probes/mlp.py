@@ -8,10 +8,10 @@ from typing import Any
 
 import safetensors.torch
 import torch
-import torch.nn.functional as F  # noqa: N812
 from torch import nn
 
 from earthprobe.probes.interface import Data, Fitted, Floats
+from earthprobe.probes.losses import LOSSES, PROBABILITIES
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def fit(
     patience: int = 10,
     seed: int = 0,
 ) -> Fitted:
-    """Trains on binary cross-entropy and keeps the epoch with the lowest loss on val."""
+    """Trains on cross-entropy, binary or of the softmax, and keeps the epoch with the lowest loss on val."""
     torch.set_num_threads(threads)
     torch.manual_seed(seed)
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -48,6 +48,7 @@ def fit(
         for part in (data.parts["train"], data.parts["val"])
         for array in (part.features, part.targets.astype("float32"))
     )
+    entropy, probability = LOSSES[data.task], PROBABILITIES[data.task]
     model = build(x.shape[1], hidden, y.shape[1], dropout).to(device)
     with torch.no_grad():  # rare classes start at their share, not at one half
         share = (y.sum(0) + 0.5) / (len(y) + 1)
@@ -61,13 +62,13 @@ def fit(
     for epoch in range(1, max_epochs + 1):
         model.train()
         for rows in torch.randperm(len(x), generator=order).to(device).split(batch_size):  # type: ignore[no-untyped-call]
-            loss = F.binary_cross_entropy_with_logits(model(x[rows]), y[rows])
+            loss = entropy(model(x[rows]), y[rows]).mean()
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         model.eval()
         with torch.inference_mode():
-            val_loss = float(F.binary_cross_entropy_with_logits(model(x_val), y_val))
+            val_loss = float(entropy(model(x_val), y_val).mean())
         losses.append(val_loss)
         log.info("epoch %d: loss %.5f on val", epoch, val_loss)
         progress.add(1)
@@ -78,11 +79,12 @@ def fit(
     model.load_state_dict(best_state)
     with torch.inference_mode():
         scores = {
-            split: torch.sigmoid(model(torch.from_numpy(data.parts[split].features).to(device))).cpu().numpy()
+            split: probability(model(torch.from_numpy(data.parts[split].features).to(device))).cpu().numpy()
             for split in ("val", "test")
         }
     tensors = {key: value.cpu().contiguous() for key, value in best_state.items()}
     tensors |= {"mean": torch.from_numpy(data.mean), "std": torch.from_numpy(data.std)}
+    tensors["single"] = torch.tensor(data.task == "single")
 
     def save(path: Path) -> None:
         path.write_bytes(safetensors.torch.save(tensors))
@@ -95,13 +97,14 @@ def read(model: Path) -> Callable[[Floats], Floats]:
     """A saved perceptron; see :mod:`earthprobe.probes.interface`."""
     tensors = safetensors.torch.load_file(model)
     mean, std = tensors.pop("mean"), tensors.pop("std")
+    probability = PROBABILITIES["single" if tensors.pop("single") else "multilabel"]
     widths = [len(value) for key, value in tensors.items() if key.endswith("bias")]
     perceptron = build(len(mean), widths[:-1], widths[-1], 0).eval()
     perceptron.load_state_dict(tensors)
 
     @torch.inference_mode()
     def scores(embeddings: Floats) -> Floats:
-        result: Floats = torch.sigmoid(perceptron((torch.tensor(embeddings) - mean) / std)).numpy()
+        result: Floats = probability(perceptron((torch.tensor(embeddings) - mean) / std)).numpy()
         return result
 
     return scores

@@ -6,12 +6,9 @@ from pathlib import Path
 from typing import Any
 
 from earthprobe.describe import describe_data, describe_weights
-from earthprobe.evaluation.metrics import METRICS
+from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
-
-LOSS = "map_macro_less_the_first"
-"""mAP macro less that of the first feature set with the same probe: what a cheaper setting costs."""
 
 
 def run(
@@ -38,21 +35,25 @@ def run(
     chosen: Mapping[str, Mapping[str, Any]] = json.loads(values)
     options = list(next(iter(chosen.values())))
     results = [read_json(path) for path in metrics]
+    task = results[0]["task"]
+    measured, best = METRICS_OF[task], BEST[task]
     first: dict[str, float] = {}
     rows = []
     for name, probe, result in zip(features, probes, results, strict=True):
-        score = result["test"]["map_macro"]
+        score = result["test"][best]
         shown = [_text(chosen[name][option]) for option in options]
-        figures = [result["test"][metric.name] for metric in METRICS]
+        figures = [result["test"][metric.name] for metric in measured]
         rows.append((name, *shown, probe, *figures, score - first.setdefault(probe, score)))
     origin = (describe_data(results[0]["features"]), describe_weights(results[0]["features"]))
-    columns = ("features", *options, "probe", *(metric.name for metric in METRICS), LOSS, "data", "weights")
+    # What a cheaper setting costs: less the score of the first feature set with the same probe.
+    loss = f"{best}_less_the_first"
+    columns = ("features", *options, "probe", *(metric.name for metric in measured), loss, "data", "weights")
     write_csv(csv, columns, [(*row, *origin) for row in rows])
-    heading = [*options, "probe", *(metric.heading for metric in METRICS), "mAP macro less the first"]
+    heading = [*options, "probe", *(metric.heading for metric in measured), f"{heading_of(best)} less the first"]
     body = [
         [
             *row[1 : len(options) + 2],
-            *(metric.show(value) for metric, value in zip(METRICS, row[len(options) + 2 : -1], strict=True)),
+            *(metric.show(value) for metric, value in zip(measured, row[len(options) + 2 : -1], strict=True)),
             f"{100 * row[-1]:+.1f}",
         ]
         for row in rows

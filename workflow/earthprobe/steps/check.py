@@ -11,8 +11,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from earthprobe import registry
-from earthprobe.archives.interface import NO_S2, SPLITS
-from earthprobe.sensors import BANDS, UNITS
+from earthprobe.archives.interface import NO_S2, SENSORS, SPLITS
 from earthprobe.storage.files import read_csv, write_csv, write_text
 from earthprobe.storage.parquet import read_metadata
 
@@ -65,7 +64,7 @@ def run(
         html: the same to read.
     """
     own = registry.kind("archives", kind).facts
-    published = registry.kind("archives", own.get("read_as", kind)).facts["published"]
+    published = registry.kind("archives", own.get("read_as", kind)).facts.get("published", {})
     simulated = own.get("simulated", False)
     # A simulated archive has its pixels alone in common with the published one.
     known = {} if simulated else published | (published["snow_and_clouds"] if snow_and_clouds else {})
@@ -76,10 +75,11 @@ def run(
     sensors = [json.loads(path.read_text(encoding="utf-8")) for path in statistics]
     findings += _rejected(read_csv(rejected), {figures["sensor"] for figures in sensors})
     for figures in sensors:
-        expected_here = {
-            b: figure for b, figure in published["statistics"].items() if BANDS[b].sensor == figures["sensor"]
-        }
-        findings += _odd(figures["sensor"], figures["odd"])
+        expected_here = {b: figure for b, figure in published.get("statistics", {}).items() if b in figures["bands"]}
+        findings += _odd(figures)
+        if not published:
+            findings += _pixels(figures)
+            continue
         judge = backscatter_findings if figures["sensor"] == "s1" else reflectance_findings
         # Of few patches that can be read, a whole list of names says nothing.
         why = " The odd values above may be why." if figures["odd"] else ""
@@ -92,12 +92,12 @@ def run(
     findings += _labels(labels, index, counts, whole)
     write_csv(csv, Finding._fields, findings)
     title = f"What the archive {read_metadata(patches)['archive']} holds"
-    summary = verdict(findings, simulated)
+    summary = verdict(findings, simulated, bool(published))
     log.log(logging.WARNING if summary.startswith("Off") else logging.INFO, "%s", summary)
     write_text(html, _page(title, summary, findings))
 
 
-def verdict(findings: list[Finding], simulated: bool) -> str:
+def verdict(findings: list[Finding], simulated: bool, published: bool = True) -> str:
     """The whole in a sentence."""
     off = [finding for finding in findings if finding.verdict == OFF]
     if off:
@@ -106,6 +106,8 @@ def verdict(findings: list[Finding], simulated: bool) -> str:
         return f"Off: {first.what}: {first.found}, expected {first.expected}. {first.advice}{more}"
     if simulated:
         return "A simulated archive: its pixels are like those of BigEarthNet v1, and nothing else can be compared."
+    if not published:
+        return "Nothing is off. Nobody published what this archive should hold, so that its figures are not judged."
     if any(finding.verdict == FEWER for finding in findings):
         return "A part of the published archive; nothing that can be compared is off."
     return "As published."
@@ -159,11 +161,21 @@ def _rejected(rows: list[dict[str, str]], sensors: set[str]) -> Iterator[Finding
         yield Finding("patches without Sentinel-2", f"{len(absent):,}", "0", word, advice)
 
 
-def _odd(sensor: str, odd: Sequence[tuple[str, str]]) -> Iterator[Finding]:
+def _odd(figures: Mapping[str, Any]) -> Iterator[Finding]:
     """Values that no sensor gives, however small the archive is."""
-    name = {"s1": "Sentinel-1", "s2": "Sentinel-2"}[sensor]
-    advice = f"The first is {odd[0][0]}: it {odd[0][1]}. Are these {UNITS[sensor]}?" if odd else ""
+    name, odd = SENSORS.get(figures["sensor"], figures["sensor"]), figures["odd"]
+    units = ", ".join(dict.fromkeys(band["unit"] for band in figures["bands"].values()))
+    advice = f"The first is {odd[0][0]}: it {odd[0][1]}. Are these {units}?" if odd else ""
     yield Finding(f"patches with odd values of {name}", f"{len(odd):,}", "0", OFF if odd else AS_PUBLISHED, advice)
+
+
+def _pixels(figures: Mapping[str, Any]) -> Iterator[Finding]:
+    """The pixels of bands of which nobody published what they should be."""
+    for name, here in figures["all"].items():
+        band = figures["bands"][name]
+        shown = f"{here['mean']:.4g} ± {here['std']:.3g} {band['unit']}"
+        size = f"{band['size']} x {band['size']} pixels"
+        yield Finding(f"pixels of {name}", shown, "", NOT_JUDGED, size)
 
 
 def backscatter_findings(

@@ -15,6 +15,7 @@ from earthprobe.errors import UserError
 from earthprobe.models.interface import Floats
 from earthprobe.storage.embeddings import decoded
 from earthprobe.storage.files import replacing
+from earthprobe.storage.geoparquet import Places
 from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
 
 log = logging.getLogger(__name__)
@@ -78,18 +79,19 @@ def run(
         scale = np.where(high > low, (high - low) / STEPS, 1).astype(np.float32)
         metadata["quantization"] = {"offset": low.tolist(), "scale": scale.tolist()}
     ids: list[str] = []
+    places = Places(patches)
     with replacing(output) as part:
         writer: pq.ParquetWriter | None = None
         try:
             for batch_ids, matrix in vectors_of():
                 if writer is None:
                     schema = with_metadata(embedding_schema(matrix.shape[1], store), metadata)
-                    writer = pq.ParquetWriter(part, schema, use_dictionary=False, **COMPRESSION[store])
+                    writer = pq.ParquetWriter(part, places.schema(schema), use_dictionary=False, **COMPRESSION[store])
                 stored = _stored(matrix, store, metadata)
                 column = pa.FixedSizeListArray.from_arrays(
                     pa.array(stored.ravel()), type=writer.schema.field("embedding").type
                 )
-                writer.write_table(pa.table([pa.array(batch_ids), column], schema=writer.schema))
+                writer.write_table(places.add(pa.table([pa.array(batch_ids), column], schema=schema)))
                 ids += batch_ids
         finally:
             if writer is not None:

@@ -8,7 +8,6 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from earthprobe.config import entry_of
 from earthprobe.models.assemble import encoder_of, inputs_of
-from earthprobe.sensors import SIZE
 from earthprobe.storage.files import read_json, write_json
 
 BYTES = {"float32": 4, "float16": 2, "int8": 1}
@@ -37,8 +36,9 @@ def run(
             (null where neither RAPL nor NVML can be read), ``device`` and ``threads``.
     """
     entry = entry_of("models", model, "--model")
-    encoder = encoder_of(entry, inputs_of(entry, statistics), weights, "cpu", torch.float32)
-    pixels = torch.zeros(1, len(entry["bands"]), SIZE, SIZE)
+    inputs = inputs_of(entry, statistics)
+    encoder = encoder_of(entry, inputs, weights, "cpu", torch.float32)
+    pixels = torch.zeros(1, len(entry["bands"]), inputs.size, inputs.size)
     with torch.inference_mode(), FlopCounterMode(display=False) as counter:
         encoder(pixels, torch.ones(1, 2), torch.zeros(1, 2))
     measured = [read_json(path) for path in jobs]

@@ -25,7 +25,6 @@ from earthprobe.models.forward import BATCH, NO_ROOM, Forward, read_ahead
 from earthprobe.models.interface import Floats, Normalization
 from earthprobe.models.weights import origin_of
 from earthprobe.progress import Progress, peak_memory
-from earthprobe.sensors import BANDS, SIZE, UNITS
 from earthprobe.storage.files import replacing, write_json
 from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
 from earthprobe.storage.pixels import read_shards
@@ -86,7 +85,7 @@ def run(
     )
     facts = registry.kind("models", entry["kind"]).facts
     source = read_metadata(shard[0])
-    units = {band: UNITS[BANDS[band].sensor] for band in bands}
+    units = {band: unit for path in shard for band, unit in read_metadata(path)["units"].items() if band in bands}
     schema = with_metadata(
         embedding_schema(frozen.dimensions),
         {
@@ -100,7 +99,7 @@ def run(
             "units": units,
             **frozen.settings,
             "normalization": _described(inputs.normalization, prepare.normalization),
-            "image_size": prepare.image_size or SIZE,
+            "image_size": prepare.image_size or inputs.size,
             "protocol": entry.get("protocol"),
             "align_corners": prepare.align_corners,
             "pooling": frozen.pooling,

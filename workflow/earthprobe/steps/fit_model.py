@@ -15,7 +15,7 @@ from earthprobe.errors import UserError
 from earthprobe.models.assemble import inputs_of, options_of
 from earthprobe.models.interface import Floats, Samples
 from earthprobe.storage.files import replacing
-from earthprobe.storage.pixels import read_patches, resample
+from earthprobe.storage.pixels import read_patches, resample, size_of
 
 log = logging.getLogger(__name__)
 
@@ -74,4 +74,7 @@ def _planes(shards: Sequence[Path], bands: Sequence[str], chosen: pl.DataFrame) 
                 for patch_id, planes in read_patches(path, wanted).items():
                     held.setdefault(patch_id, {}).update(planes)
     whole = [held[patch_id] for patch_id in chosen["patch_id"] if set(bands) <= held.get(patch_id, {}).keys()]
-    return [np.concatenate([resample(planes[band][None]) for band in bands]).astype(np.float32) for planes in whole]
+    size = size_of(shards)
+    return [
+        np.concatenate([resample(planes[band][None], size) for band in bands]).astype(np.float32) for planes in whole
+    ]

@@ -1,5 +1,6 @@
 """Read the labels of the patches, beside their splits."""
 
+import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -9,34 +10,33 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe import registry
-from earthprobe.archives.interface import SPLITS
+from earthprobe.archives.interface import SPLITS, Labelled
 from earthprobe.errors import UserError
 from earthprobe.storage.files import replacing
+from earthprobe.storage.geoparquet import KEY, geographic
 from earthprobe.storage.parquet import read_metadata, with_metadata
+from earthprobe.storage.patches import SCHEMA
 
 log = logging.getLogger(__name__)
 
 
-def schema_of(label_sets: Iterable[str]) -> pa.Schema:
+def schema_of(label_sets: Iterable[str], patches: pa.Schema = SCHEMA) -> pa.Schema:
     """The columns of the index: those of the patches, and the indices of a patch's classes in each label set."""
-    return pa.schema(
-        [
-            ("patch_id", pa.string()),
-            ("s2_id", pa.string()),
-            ("split", pa.string()),
-            *((f"labels_{name}", pa.list_(pa.uint8())) for name in label_sets),
-            ("country", pa.string()),
-            ("date", pa.date32()),
-            ("longitude", pa.float64()),
-            ("latitude", pa.float64()),
-            ("shard", pa.uint16()),
-            ("folder_s1", pa.string()),
-            ("folder_s2", pa.string()),
-        ]
-    )
+    place = patches.get_field_index("split") + 1
+    columns = list(patches)
+    columns[place:place] = [pa.field(f"labels_{name}", pa.list_(pa.uint8())) for name in label_sets]
+    return pa.schema(columns)
 
 
-def run(*, kind: str, patches: Path, labels: Sequence[Path], max_rejected: float, output: Path) -> None:
+def run(
+    *,
+    kind: str,
+    patches: Path,
+    labels: Sequence[Path],
+    archive: str = "",
+    max_rejected: float,
+    output: Path,
+) -> None:
     """Writes ``index.parquet``: one row a patch whose labels can be read, ordered by ``patch_id``.
 
     Args:
@@ -44,6 +44,7 @@ def run(*, kind: str, patches: Path, labels: Sequence[Path], max_rejected: float
         patches: ``patches.parquet``.
         labels: where the labels are: the folder of Sentinel-1 patches, or the lists of the members of its tar files, or
             the archive's tables.
+        archive: JSON of ``archive`` of the configuration, for a kind whose classes it says.
         max_rejected: the largest share of patches without readable labels to go on with.
         output: the columns of the patches, and the labels of each label set; the class names, and the patches that were
             rejected with their reasons, are in the metadata.
@@ -53,12 +54,14 @@ def run(*, kind: str, patches: Path, labels: Sequence[Path], max_rejected: float
     """
     module = registry.load("archives", kind, "_labels")
     with replacing(output) as part:
-        source, sets = read_metadata(patches), module.LABEL_SETS
+        source = read_metadata(patches)
         table = pl.read_parquet(patches)
-
-        ids = table["patch_id"].to_list()
-        results = module.labels(labels, table)
-        rows = list(zip(ids, table["split"], results, strict=True))
+        if archive:
+            found = module.labelled(table, json.loads(archive))
+        else:
+            found = Labelled(module.LABEL_SETS, module.labels(labels, table), {})
+        sets = found.sets
+        rows = list(zip(table["patch_id"].to_list(), table["split"], found.results, strict=True))
         rejected = [(patch_id, split, reason) for patch_id, split, reason in rows if isinstance(reason, str)]
         for patch_id, split, reason in rejected:
             log.warning("rejected %s (%s): %s", patch_id, split, reason)
@@ -68,18 +71,25 @@ def run(*, kind: str, patches: Path, labels: Sequence[Path], max_rejected: float
                 f" read, more than archive.max_rejected ({max_rejected:.1%}) allows; the log lists them, the first"
                 f" is {rejected[0][0]}: {rejected[0][2]}; fix them and run again"
             )
-        found = {patch_id: result for patch_id, _, result in rows if not isinstance(result, str)}
-        kept = table.filter(pl.col("patch_id").is_in(found.keys()))
-        for split in SPLITS:
+        read = {patch_id: result for patch_id, _, result in rows if not isinstance(result, str)}
+        kept = table.filter(pl.col("patch_id").is_in(read.keys()))
+        for split in SPLITS if "folds" not in table.columns else SPLITS[:1]:
             if split not in kept["split"]:
                 raise UserError(
                     f"{patches}: no patch of {split} has readable labels: the log says what is wrong with them"
                 )
         columns = {
             **{name: kept[name].to_list() for name in kept.columns},
-            **{f"labels_{name}": [labels[name] for labels in found.values()] for name in sets},
+            **{f"labels_{name}": [labels[name] for labels in read.values()] for name in sets},
         }
-        classes = {name: list(label_set.classes) for name, label_set in sets.items()}
-        schema = with_metadata(schema_of(sets), {**source, "classes": classes, "rejected": rejected})
+        said = {
+            "classes": {name: list(label_set.classes) for name, label_set in sets.items()},
+            "tasks": {name: label_set.task for name, label_set in sets.items()},
+            "classes_left_out": found.left_out,
+            "rejected": rejected,
+        }
+        schema = with_metadata(schema_of(sets, pq.read_schema(patches)), {**source, **said})
+        if geo := (pq.read_schema(patches).metadata or {}).get(KEY):
+            schema = geographic(schema, geo)
         arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
         pq.write_table(pa.table(arrays, schema), part, compression="zstd")

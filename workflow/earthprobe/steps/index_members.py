@@ -21,7 +21,7 @@ from earthprobe.errors import UserError
 from earthprobe.progress import Progress
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import with_metadata
-from earthprobe.storage.source import MEMBERS, MOST
+from earthprobe.storage.source import MEMBERS, MOST, key_of
 from earthprobe.storage.tar import Member, TarReader, opened
 from earthprobe.storage.tar_names import is_plain
 
@@ -40,7 +40,8 @@ def run(*, tar: Sequence[Path], folder: str, contents: Path | None = None, outpu
 
     Args:
         tar: the archive, or its parts in their order.
-        folder: the archive's top folder, as published (``BigEarthNet-S1-v1.0``).
+        folder: the archive's top folder, as published (``BigEarthNet-S1-v1.0``); empty where every file may belong
+            to a patch.
         contents: where the contents of TIFFs go, one after the other; None where the archive is not compressed and
             they are read where they lie.
         output: where each file is, in the columns of earthprobe.storage.source.MEMBERS; JSON files lie in it as they
@@ -70,7 +71,8 @@ def run(*, tar: Sequence[Path], folder: str, contents: Path | None = None, outpu
         for what, times in passed_over.most_common():
             log.info("skipped %d: %s", times, what)
         if not count:
-            raise UserError(f"{tar[0]} holds no patch of {folder}: is archive.kind right?")
+            what = f"patch of {folder}: is archive.kind right?" if folder else "file"
+            raise UserError(f"{tar[0]} holds no {what}")
         log.info("%d files of patches", count)
 
 
@@ -103,22 +105,24 @@ def _files_of_patches(
 
 
 def place_of(name: str, top: str) -> tuple[str, str] | None:
-    """The patch's folder, and the file's name without the patch's; None for what is no file of a patch.
+    """The folder and the name of a file, as :func:`earthprobe.storage.source.key_of` has them; None for other files.
 
-    The name must be a relative path without ``..``, and each name begin with that of the folder it is in, as those
-    of patches and of reBEN's scenes do. The archive's top folder and what lies above it are cut off; an archive may
-    begin with the patches.
+    The name must be a relative path without ``..``. Where there is a top folder, each name must begin with that of the
+    folder it is in, as those of patches and of reBEN's scenes do; the top folder and what lies above it are cut off,
+    and an archive may begin with the patches.
     """
     parts = [part for part in name.split("/") if part != "."]
     if ".." in parts or "" in parts or "\0" in name:
         return None
+    if not top:
+        return key_of("/".join(parts))
     if top in parts:
         parts = parts[parts.index(top) + 1 :]
     if not all(part.isascii() for part in parts):
         return None
     if len(parts) not in (2, 3) or not all(below.startswith(f"{above}_") for above, below in pairwise(parts)):
         return None
-    return "/".join(parts[:-1]), parts[-1].removeprefix(f"{parts[-2]}_")
+    return key_of("/".join(parts))
 
 
 def _describe(member: Member) -> str:

@@ -3,10 +3,9 @@
 Labels are not read here, and pixels depend on nothing else: a change of labels never touches the embeddings.
 """
 
-import hashlib
 import logging
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,30 +14,18 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe import registry
+from earthprobe.archives import grid
 from earthprobe.archives.interface import SPLITS, Entry
 from earthprobe.errors import UserError
+from earthprobe.sensors import BANDS
+from earthprobe.storage.band_files import BandFile, stored
 from earthprobe.storage.files import replacing, write_csv
+from earthprobe.storage.geoparquet import described, footprints, geographic
 from earthprobe.storage.parquet import with_metadata
+from earthprobe.storage.patches import SCHEMA, shard_of
 from earthprobe.storage.source import folders_of
 
 log = logging.getLogger(__name__)
-
-SCHEMA = pa.schema(
-    [
-        ("patch_id", pa.string()),
-        ("s2_id", pa.string()),
-        ("split", pa.string()),
-        ("country", pa.string()),
-        ("date", pa.date32()),
-        ("longitude", pa.float64()),
-        ("latitude", pa.float64()),
-        ("shard", pa.uint16()),
-        ("folder_s1", pa.string()),
-        ("folder_s2", pa.string()),
-    ]
-)
-"""``folder_s1`` and ``folder_s2`` say where a patch's files lie, below the archive's folder of the sensor."""
-
 
 NOT_ON_DISK = "not on disk"
 TWICE = "found twice"
@@ -76,10 +63,13 @@ class Splits:
             self.mismatches += [(patch_id, split, "in two splits: left out") for split in (known.split, entry.split)]
 
 
-def shard_of(patch_id: str, shards: int) -> int:
-    """The shard of a patch: a hash of its id alone, so that no patch moves when another is added."""
-    digest = hashlib.blake2b(patch_id.encode(), digest_size=8).digest()
-    return int.from_bytes(digest, "big") % shards
+def _band_files(paths: Mapping[str, str]) -> dict[str, BandFile]:
+    """Which file holds which band, by the paths that the YAML file of the archive's kind has a sensor."""
+    return {
+        name: BandFile(band, paths[band.sensor].replace("{band}", name))
+        for name, band in BANDS.items()
+        if band.sensor in paths
+    }
 
 
 def _by_patch(module: Any, splits: Splits, folders: Sequence[str]) -> tuple[dict[str, str], list[tuple[str, str, str]]]:
@@ -188,19 +178,28 @@ def run(
                 raise UserError(
                     f"{files[0]} holds no patch of {split}: do the archive and its split files belong together?"
                 )
-        metadata = {"archive": archive, "simulated": simulated, "shards": shards, "mismatches": dict(counts_of)}
+        metadata = {
+            "archive": archive,
+            "simulated": simulated,
+            "shards": shards,
+            "mismatches": dict(counts_of),
+            "bands": stored(_band_files(registry.kind("archives", kind).facts["paths"])),
+        }
         columns = [
             found,
             [entry.s2_id for entry in entries],
             [entry.split for entry in entries],
+            [grid.scene_of(patch_id) for patch_id in found],
             [entry.country for entry in entries],
             [entry.date for entry in entries],
-            *module.centres(found).T,
+            *grid.centres(found).T,
             [shard_of(patch_id, shards) for patch_id in found],
             [folders[patch_id] for patch_id in found],
             [module.folder_of("s2", entry.patch_id, entry.s2_id) for entry in entries],
+            *(places := footprints(grid.footprints(found))),
         ]
         # What is not known is null, not NaN.
         arrays = [pa.array(column, type=f.type, from_pandas=True) for column, f in zip(columns, SCHEMA, strict=True)]
         write_csv(mismatches, ("patch_id", "split", "problem"), _listed(problems))
-        pq.write_table(pa.table(arrays, with_metadata(SCHEMA, metadata)), part, compression="zstd")
+        schema = geographic(with_metadata(SCHEMA, metadata), described(places[1], polygons=True))
+        pq.write_table(pa.table(arrays, schema), part, compression="zstd")

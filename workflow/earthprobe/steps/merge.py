@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 from earthprobe.errors import UserError
 from earthprobe.progress import Progress
 from earthprobe.storage.files import read_csv, replacing
+from earthprobe.storage.geoparquet import Places
 from earthprobe.storage.parquet import check_ids, parquet, read_metadata
 
 log = logging.getLogger(__name__)
@@ -29,7 +30,7 @@ def run(*, shards: Sequence[Path], patches: Path, rejected: Sequence[Path], outp
         shards: the embeddings of each shard, ordered by ``patch_id``.
         patches: ``patches.parquet``, which says which patches there must be.
         rejected: for each sensor, ``rejected/<sensor>.csv``, which says which of them there cannot be.
-        output: the columns and metadata of the shards.
+        output: the columns and metadata of the shards, and the footprints of the patches.
 
     Raises:
         UserError: shards were made differently, or a patch is missing, surplus or in two shards.
@@ -41,17 +42,18 @@ def run(*, shards: Sequence[Path], patches: Path, rejected: Sequence[Path], outp
     with ExitStack() as stack:
         files = [stack.enter_context(parquet(path)) for path in shards]
         schema = files[0].schema_arrow
+        places = Places(patches)
         held = max(16, ROWS_HELD // len(files))
         cursors = [_Cursor(file.iter_batches(batch_size=held)) for file in files]
         part = stack.enter_context(replacing(output))
-        with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
+        with pq.ParquetWriter(part, places.schema(schema), compression="none", use_dictionary=False) as writer:
             for start in range(0, len(expected), ROW_GROUP):
                 block = expected[start : start + ROW_GROUP]
                 rows = pa.concat_tables(
                     table for cursor in cursors for table in cursor.take_until(block[-1], schema)
                 ).sort_by("patch_id")
                 _check_block(block, rows["patch_id"].to_pylist())
-                writer.write_table(rows)
+                writer.write_table(places.add(rows))
                 progress.add(len(block))
         left = [patch_id for cursor in cursors for patch_id in cursor.rest()]
         if left:

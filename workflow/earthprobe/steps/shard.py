@@ -1,11 +1,12 @@
 """Gather the pixels of one shard's patches from single files into one Parquet file."""
 
 import logging
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -13,21 +14,24 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from earthprobe.archives.interface import NO_S2
+from earthprobe.archives.interface import absent
 from earthprobe.errors import UserError
 from earthprobe.progress import Progress
-from earthprobe.sensors import BANDS, LIMITS, SIZE, UNITS, bands_of
+from earthprobe.sensors import DECIBELS, LIMITS, REFLECTANCE, Band
+from earthprobe.storage.band_files import BandFile, band_files_of, columns_in
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
 from earthprobe.storage.pixel_sums import PixelSums
+from earthprobe.storage.rasters import Raster, Stack, band_of, decode_all, fitted
 from earthprobe.storage.source import Source, open_source
-from earthprobe.storage.tiff import decode_band
+from earthprobe.storage.tiff import SAMPLE_FORMATS, decode_band
 
 log = logging.getLogger(__name__)
 
 ROW_GROUP = 256  # patches; 29 MB of pixels of Sentinel-1, so that a reader holds little and seeks rarely
 READERS = 8  # threads: on a network disk opening a file is mostly waiting
 PATCHES_A_JOB = 16
+TIFF = (".tif", ".tiff", ".TIF", ".TIFF")
 FEWEST_FOR_BAND_ORDER = 8
 """A single patch of open water can have VV below VH; the mean over this many patches has not."""
 
@@ -36,34 +40,34 @@ class Patch(NamedTuple):
     """A patch of a shard.
 
     Attributes:
-        patch_id: its id, which is the name of its Sentinel-1 patch.
+        patch_id: its id.
         split: its split.
-        folder: where the sensor's files of it lie, below the archive's folder.
+        paths: where the file of each band lies, below the archive's root.
     """
 
     patch_id: str
     split: str
-    folder: str
+    paths: Sequence[str]
 
 
-def schema_of(sensor: str) -> pa.Schema:
+def schema_of(bands: Mapping[str, Band]) -> pa.Schema:
     """The columns of a shard: each band as it is published, row by row.
 
     That no pixel can be null spares Parquet a level for each: a fifth of the time of reading.
     """
 
     def column(name: str) -> pa.Field:
-        band = BANDS[name]
+        band = bands[name]
         pixel = pa.field("element", pa.type_for_alias(band.dtype), nullable=False)
         return pa.field(name, pa.list_(pixel, band.size * band.size), nullable=False)
 
-    return pa.schema([("patch_id", pa.string()), *map(column, bands_of(sensor))])
+    return pa.schema([("patch_id", pa.string()), *map(column, bands)])
 
 
 def run(
     *,
     patches: Path,
-    sensor: Literal["s1", "s2"],
+    sensor: str,
     source: Sequence[Path],
     shard: int,
     licence: str | None = None,
@@ -78,7 +82,7 @@ def run(
 
     Args:
         patches: ``patches.parquet``.
-        sensor: ``s1`` or ``s2``.
+        sensor: which; ``s1`` and ``s2`` are Sentinel-1 and Sentinel-2.
         source: the archive's folder of this sensor's patches, or the lists of the members of its tar files.
         shard: the shard's number.
         licence: of the pixels, for the metadata.
@@ -88,9 +92,11 @@ def run(
         UserError: VV is darker than VH over the shard: the bands are swapped.
     """
     archive = read_metadata(patches)
-    members = _members(patches, sensor, shard)
-    bands, schema = bands_of(sensor), schema_of(sensor)
-    files = open_source(source, {member.folder for member in members}, {f"{band}.tif" for band in bands})
+    band_files = band_files_of(archive, sensor)
+    members = _members(patches, band_files, shard)
+    bands = {name: file.band for name, file in band_files.items()}
+    schema = schema_of(bands)
+    files = open_source(source, {path for member in members for path in member.paths})
     rejected: list[tuple[str, str, str]] = []
     odd: list[tuple[str, str]] = []
     sums = {part: {band: PixelSums() for band in bands} for part in ("all", "train", "usual")}
@@ -110,7 +116,8 @@ def run(
             ) as writer,
         ):
             groups = [members[start : start + ROW_GROUP] for start in range(0, len(members), ROW_GROUP)]
-            blocks = [_Block(files, sensor, min(ROW_GROUP, len(members))) for _ in range(2)]
+            fit, size = archive.get("fit", "none"), min(ROW_GROUP, len(members))
+            blocks = [_Block(files, sensor, band_files, fit, size) for _ in range(2)]
             for number, group in enumerate(groups):
                 if number == 0:
                     blocks[0].begin(pool, group)
@@ -122,7 +129,7 @@ def run(
                         log.warning("rejected %s: %s", patch_id, result)
                         rejected.append((patch_id, split, result))
                         continue
-                    if strange := oddity(sensor, result):
+                    if strange := oddity(bands, result):
                         log.warning("%s %s", patch_id, strange)
                         odd.append((patch_id, strange))
                     belongs = {"all": True, "train": split == "train", "usual": not strange}
@@ -131,15 +138,16 @@ def run(
                             sums[name][band] += here
                 writer.write_table(block.table())
                 progress.add(len(group))
-            if sensor == "s1":
-                _check_band_order(f"shard {shard:04d} of {archive['archive']}", sums["usual"])
+            _check_band_order(f"shard {shard:04d} of {archive['archive']}", bands, sums["usual"])
             metadata = {
                 "archive": archive["archive"],
                 "simulated": archive["simulated"],
                 "licence": licence,
-                "bands": bands,
-                "shape": {band: [BANDS[band].size] * 2 for band in bands},
-                "unit": UNITS[sensor],
+                "sensor": sensor,
+                "bands": list(bands),
+                "shape": {name: [band.size] * 2 for name, band in bands.items()},
+                "units": {name: band.unit for name, band in bands.items()},
+                "wavelengths": {name: band.wavelength for name, band in bands.items()},
                 "sums": {name: {b: asdict(s) for b, s in bands.items()} for name, bands in sums.items()},
                 "rejected": rejected,
                 "odd": odd,
@@ -149,20 +157,27 @@ def run(
         check_ids(part, [member.patch_id for member in members if member.patch_id not in left_out])
 
 
-def _members(patches: Path, sensor: str, shard: int) -> list[Patch]:
-    table = pl.scan_parquet(patches).filter(pl.col("shard") == shard).sort("patch_id")
-    return [Patch(*row) for row in table.select("patch_id", "split", f"folder_{sensor}").collect().rows()]
+def _members(patches: Path, files: Mapping[str, BandFile], shard: int) -> list[Patch]:
+    paths = [file.path for file in files.values()]
+    columns = list(dict.fromkeys(["patch_id", "split", *columns_in(paths)]))
+    table = pl.scan_parquet(patches).filter(pl.col("shard") == shard).sort("patch_id").select(columns).collect()
+    return [
+        Patch(row["patch_id"], row["split"], [path.format_map(row) for path in paths])
+        for row in table.iter_rows(named=True)
+    ]
 
 
 class _Block:
     """A row group's pixels, read by several threads into memory that the next but one row group uses again."""
 
-    def __init__(self, source: Source, sensor: str, size: int) -> None:
+    def __init__(self, source: Source, sensor: str, files: Mapping[str, BandFile], fit: str, size: int) -> None:
         self._source = source
+        self._fit = fit
         self._sensor = sensor
-        self._schema = schema_of(sensor)
+        self._files = list(files.values())
+        self._schema = schema_of({name: file.band for name, file in files.items()})
         self._planes: dict[str, npt.NDArray[Any]] = {
-            name: np.empty((size, BANDS[name].size ** 2), dtype=BANDS[name].dtype) for name in bands_of(sensor)
+            name: np.empty((size, file.band.size**2), dtype=file.band.dtype) for name, file in files.items()
         }
         self._group: Sequence[Patch] = ()
         self._jobs: list[Future[list[list[PixelSums] | str]]] = []
@@ -193,44 +208,78 @@ class _Block:
     def _read(self, start: int) -> list[list[PixelSums] | str]:
         results: list[list[PixelSums] | str] = []
         for row, member in enumerate(self._group[start : start + PATCHES_A_JOB], start):
-            name = member.folder.rpartition("/")[2]
             try:
-                for band, planes in self._planes.items():
-                    content = self._source.read(member.folder, f"{band}.tif")
-                    _, size, dtype, _ = BANDS[band]
-                    planes[row] = decode_band(content, f"{name}_{band}.tif", size, dtype).ravel()
+                self._read_patch(member, row)
             except ValueError as error:
-                absent = self._sensor == "s2" and not self._source.has(member.folder)
-                results.append(NO_S2 if absent else str(error))
+                nothing = self._sensor != "s1" and not any(map(self._source.has, member.paths))
+                results.append(absent(self._sensor) if nothing else str(error))
             else:
                 results.append([PixelSums.of(planes[row]) for planes in self._planes.values()])
         return results
 
+    def _read_patch(self, member: Patch, row: int) -> None:
+        """Reads the bands of a patch into a row; of a file with several, all at once."""
+        stacks: dict[str, Stack] = {}
+        for path, (band, _, number), planes in zip(member.paths, self._files, self._planes.values(), strict=True):
+            name = path.rpartition("/")[2]
+            alone = member.paths.count(path) == 1 == number
+            if alone and self._fit == "none" and band.dtype in SAMPLE_FORMATS and name.endswith(TIFF):  # the fast way
+                planes[row] = decode_band(self._source.read(path), name, band.size, band.dtype).ravel()
+                continue
+            if path not in stacks:
+                stacks[path] = decode_all(self._source.read(path), name)
+            planes[row] = _checked(band_of(stacks[path], name, number), name, band, self._fit, member.patch_id).ravel()
 
-def oddity(sensor: str, sums: Sequence[PixelSums]) -> str:
+
+def _checked(raster: Raster, name: str, band: Band, fit: str, patch_id: str) -> npt.NDArray[Any]:
+    """A band's pixels, where they are whole and as those of other patches.
+
+    Raises:
+        ValueError: they are not.
+    """
+    pixels, missing = raster
+    if missing is not None and (count := np.count_nonzero(missing)):
+        raise ValueError(f"{name} lacks {count} of {pixels.size} pixels: they are masked, or have its nodata value")
+    if pixels.dtype.name != band.dtype:
+        raise ValueError(f"{name} holds {pixels.dtype}, not {band.dtype}")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError(f"{name} holds NaN or infinite pixels")
+    if fit != "none":
+        try:
+            return fitted(pixels, band.size, fit, patch_id)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+    if pixels.shape != (band.size, band.size):
+        raise ValueError(f"{name} has shape {pixels.shape}, not ({band.size}, {band.size})")
+    return pixels
+
+
+def oddity(bands: Mapping[str, Band], sums: Sequence[PixelSums]) -> str:
     """What is strange about a patch's pixels, though they can be read; nothing where they are as any others.
 
     Args:
-        sensor: ``s1`` or ``s2``.
+        bands: what is known of each.
         sums: of each band.
     """
-    low, high = LIMITS[sensor]
-    for band, here in zip(bands_of(sensor), sums, strict=True):
+    for (name, band), here in zip(bands.items(), sums, strict=True):
+        low, high = LIMITS.get(band.unit, (-math.inf, math.inf))
         if here.largest > high or here.smallest < low:
-            return f"has {band} from {here.smallest:g} to {here.largest:g}, which no sensor gives"
-        if sensor == "s2" and here.largest == 0:
-            return f"has only zeros in {band}"
+            return f"has {name} from {here.smallest:g} to {here.largest:g}, which no sensor gives"
+        if band.unit == REFLECTANCE and here.largest == 0:
+            return f"has only zeros in {name}"
     return ""
 
 
-def _check_band_order(where: str, sums: dict[str, PixelSums]) -> None:
+def _check_band_order(where: str, bands: Mapping[str, Band], sums: Mapping[str, PixelSums]) -> None:
     """Stops if VV is darker than VH: backscatter of land and water is the other way round.
 
     Raises:
         UserError: the bands are swapped.
     """
+    if any(name not in bands or bands[name].unit != DECIBELS for name in ("VV", "VH")):
+        return
     vv, vh = sums["VV"], sums["VH"]
-    if vv.count >= FEWEST_FOR_BAND_ORDER * SIZE * SIZE and vv.mean < vh.mean:
+    if vv.count >= FEWEST_FOR_BAND_ORDER * bands["VV"].size ** 2 and vv.mean < vh.mean:
         raise UserError(
             f"{where}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), so the two bands are"
             " swapped: check how the archive was made"

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import polars as pl
 
-from earthprobe.archives.interface import NO_S2
+from earthprobe.archives.interface import SENSORS, absent
 from earthprobe.errors import UserError
-from earthprobe.sensors import BANDS
+from earthprobe.sensors import DECIBELS
+from earthprobe.storage.band_files import band_files_of
 from earthprobe.storage.files import write_csv, write_json
 from earthprobe.storage.parquet import parquet, read_metadata
 from earthprobe.storage.pixel_sums import PixelSums
@@ -42,23 +43,26 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
     darker: list[str] = []
     sums: dict[str, dict[str, PixelSums]] = {}
     odd: list[tuple[str, str]] = []
+    sensor = read_metadata(shards[0])["sensor"]
+    nothing, bands_here = absent(sensor), band_files_of(source, sensor)
+    radar = "VV" in bands_here and "VH" in bands_here and bands_here["VV"].band.unit == DECIBELS
     for path in shards:
         metadata = read_metadata(path)
         for entry in metadata["rejected"]:
             log.warning("rejected %s (%s): %s", *entry)
             left_out.append(tuple(entry))
         odd += [tuple(entry) for entry in metadata["odd"]]
-        if any(reason != NO_S2 for _, _, reason in metadata["rejected"]):
+        if any(reason != nothing for _, _, reason in metadata["rejected"]):
             mended.append(str(path))
         here = {name: {b: PixelSums(**s) for b, s in bands.items()} for name, bands in metadata["sums"].items()}
-        if _swapped(here["usual"]):
+        if radar and _swapped(here["usual"]):
             darker.append(str(path))
         for name, bands in here.items():
             for band, values in bands.items():
                 total = sums.setdefault(name, {})
                 total[band] = total.get(band, PixelSums()) + values
 
-    damaged = [entry for entry in left_out if entry[2] != NO_S2]
+    damaged = [entry for entry in left_out if entry[2] != nothing]
     if len(damaged) > max_rejected * count:
         raise UserError(
             f"{len(damaged)} of {count} patches ({len(damaged) / count:.1%}) are rejected, more than"
@@ -67,20 +71,21 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
             " and run again"
         )
     if count and len(left_out) - len(damaged) == count:
-        folder = pl.scan_parquet(patches).select("folder_s2").head(1).collect().item()
+        row = pl.scan_parquet(patches).head(1).collect().row(0, named=True)
+        sought = next(iter(bands_here.values())).path.format_map(row)
         raise UserError(
-            f"{source['archive']}: no patch has its Sentinel-2 patch in the archive: the first is sought in the folder"
-            f" {folder}: is it the archive that belongs to these lists?"
+            f"{source['archive']}: no patch has its {SENSORS.get(sensor, sensor)} patch in the archive: the first is"
+            f" sought as {sought}: is it the archive that belongs to these lists?"
         )
     usual = sums.pop("usual")  # fill values alone can darken a band
-    if _swapped(usual):
+    if radar and _swapped(usual):
         vv, vh = usual["VV"], usual["VH"]
         raise UserError(
             f"{source['archive']}: VV is darker than VH ({vv.mean:.1f} against {vh.mean:.1f} dB), in {darker[0]}"
             " among others, so the two bands are swapped: check how the archive was made"
         )
     if not any(total.count for total in sums["train"].values()):
-        lacking = ", ".join([band for band in BANDS if band in sums["all"]][:3])
+        lacking = ", ".join(list(bands_here)[:3])
         raise UserError(
             f"{source['archive']}: no patch of the train split has the bands {lacking}, though"
             f" {count - len(left_out)} patches of val and test have: take feature sets of the other sensor's bands"
@@ -94,7 +99,11 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
         {
             "archive": source["archive"],
             "simulated": source["simulated"],
-            "sensor": BANDS[next(iter(sums["all"]))].sensor,
+            "sensor": sensor,
+            "bands": {
+                name: {"size": band.size, "unit": band.unit, "wavelength": band.wavelength}
+                for name, (band, _, _) in bands_here.items()
+            },
             "patches": count,
             **{
                 name: {band: {"mean": total.mean, "std": total.std} for band, total in bands.items()}

@@ -13,6 +13,7 @@ from earthprobe.config import entry_of
 from earthprobe.models.assemble import options_of
 from earthprobe.models.interface import Vectors
 from earthprobe.storage.files import replacing
+from earthprobe.storage.geoparquet import Places
 from earthprobe.storage.parquet import check_ids, embedding_schema, read_metadata, with_metadata
 
 log = logging.getLogger(__name__)
@@ -61,7 +62,8 @@ def run(*, model: str, patches: Path, output: Path) -> None:
         pa.array(taken.matrix[order].ravel()), type=schema.field("embedding").type
     )
     with replacing(output) as part:
-        table = pa.table([pa.array(ids), column], schema=schema)
+        places = Places(patches)
+        table = places.add(pa.table([pa.array(ids), column], schema=schema)).cast(places.schema(schema))
         pq.write_table(table, part, compression="none", use_dictionary=False, row_group_size=ROW_GROUP)
         check_ids(part, ids)
     log.info("%d vectors of %d figures, %d patches have none", len(ids), taken.matrix.shape[1], len(taken.missing))

@@ -1,5 +1,6 @@
 """Reading the pixels of shards, of one sensor or of both, as a model or a picture needs them."""
 
+import math
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,8 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from earthprobe.sensors import BANDS, SIZE
-from earthprobe.storage.parquet import parquet
+from earthprobe.sensors import SIZE
+from earthprobe.storage.parquet import parquet, read_metadata
 
 
 def read_shards(
@@ -26,19 +27,26 @@ def read_shards(
         batch_size: patches a batch; the last one may have fewer.
 
     Yields:
-        The patches' ids and their pixels, shape (batch, bands, 120, 120): backscatter in dB, reflectance times
-        10,000. Bands of 20 and 60 m are resampled, bilinear.
+        The patches' ids and their pixels in the bands' units, shape (batch, bands, size, size), of BigEarthNet 120.
+        Bands with fewer pixels are resampled, bilinear.
     """
+    size = size_of(paths)
     with ExitStack() as stack:
         files = [stack.enter_context(parquet(path)) for path in paths]
         kept = _in_all(files) if len(files) > 1 else None
         streams = [_batches(file, bands, batch_size, kept) for file in files]
         for tables in zip(*streams, strict=True):
-            pixels = np.empty((len(tables[0]), len(bands), SIZE, SIZE), dtype=np.float32)
+            pixels = np.empty((len(tables[0]), len(bands), size, size), dtype=np.float32)
             for number, band in enumerate(bands):
                 (table,) = (table for table in tables if band in table.column_names)
-                pixels[:, number] = resample(_planes(table[band], band))
+                pixels[:, number] = resample(_planes(table[band]), size)
             yield tables[0]["patch_id"].to_pylist(), pixels
+
+
+def size_of(paths: Sequence[Path]) -> int:
+    """Pixels along a side of a patch, in its finest band, by the metadata of shards."""
+    sides: list[int] = [side for path in paths for side, _ in read_metadata(path)["shape"].values()]
+    return max(sides)
 
 
 def read_patches(path: Path, wanted: Collection[str]) -> dict[str, dict[str, npt.NDArray[Any]]]:
@@ -49,30 +57,31 @@ def read_patches(path: Path, wanted: Collection[str]) -> dict[str, dict[str, npt
     """
     found: dict[str, dict[str, npt.NDArray[Any]]] = {}
     with parquet(path) as file:
-        bands = [name for name in file.schema_arrow.names if name in BANDS]
+        bands = [name for name in file.schema_arrow.names if name != "patch_id"]
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, columns=["patch_id"])["patch_id"].to_pylist()
             rows = [row for row, patch_id in enumerate(ids) if patch_id in wanted]
             if rows:
                 table = file.read_row_group(group, columns=bands).take(rows)
-                planes = {band: _planes(table[band], band) for band in bands}
+                planes = {band: _planes(table[band]) for band in bands}
                 found |= {ids[row]: {band: planes[band][i] for band in bands} for i, row in enumerate(rows)}
     return found
 
 
-def resample(planes: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """Brings a band to 120 x 120 pixels, bilinear, each pixel where its centre is, as GDAL does it.
+def resample(planes: npt.NDArray[Any], size: int = SIZE) -> npt.NDArray[Any]:
+    """Brings a band to other pixels, bilinear, each pixel where its centre is, as GDAL does it.
 
     Args:
         planes: shape (batch, size, size).
+        size: pixels along a side afterwards.
     """
-    if planes.shape[-1] == SIZE:
+    if planes.shape[-1] == size:
         return planes
     import torch  # takes seconds, which pictures need not wait for
     import torch.nn.functional as F  # noqa: N812
 
     images = torch.from_numpy(planes.astype(np.float32)).unsqueeze(1)
-    resampled: npt.NDArray[np.float32] = F.interpolate(images, size=(SIZE, SIZE), mode="bilinear").squeeze(1).numpy()
+    resampled: npt.NDArray[np.float32] = F.interpolate(images, size=(size, size), mode="bilinear").squeeze(1).numpy()
     return resampled
 
 
@@ -98,7 +107,7 @@ def _batches(file: pq.ParquetFile, bands: Sequence[str], batch_size: int, kept: 
         yield waiting
 
 
-def _planes(column: pa.ChunkedArray, band: str) -> npt.NDArray[Any]:
-    size = BANDS[band].size
+def _planes(column: pa.ChunkedArray) -> npt.NDArray[Any]:
+    size = math.isqrt(column.type.list_size)
     values: npt.NDArray[Any] = column.combine_chunks().flatten().to_numpy()
     return values.reshape(-1, size, size)

@@ -19,8 +19,8 @@ MOST = 2**24
 
 MEMBERS = pa.schema(
     [
-        ("folder", pa.string()),  # the patch's, below the archive's own
-        ("file", pa.string()),  # its name without the patch's: VV.tif
+        ("folder", pa.string()),  # below the archive's own
+        ("file", pa.string()),  # its name; /VV.tif of one that begins with the folder's name and _
         ("offset", pa.int64()),
         ("size", pa.int64()),
         ("content", pa.binary()),  # of a small file, whose place then does not matter
@@ -32,23 +32,33 @@ MEMBERS = pa.schema(
 Place = tuple[int, int, int, bytes | None, str | None]
 
 
+def key_of(path: str) -> tuple[str, str]:
+    """How lists of members know a file: by its folder and its name.
+
+    A name that begins with that of its folder, as those of patches do, is stored without: there are few others, so that
+    a list stays small.
+    """
+    folder, _, name = path.rpartition("/")
+    start = f"{folder.rpartition('/')[2]}_"
+    return folder, f"/{name.removeprefix(start)}" if folder and name.startswith(start) else name
+
+
 class Source(Protocol):
     """Reads files of patches; several threads may."""
 
-    def read(self, folder: str, file: str) -> bytes:
+    def read(self, path: str) -> bytes:
         """The content of a file.
 
         Args:
-            folder: the patch's, below the archive's own.
-            file: the file's name without the patch's (``VV.tif``).
+            path: below the archive's own folder.
 
         Raises:
             ValueError: it is missing or cannot be read.
         """
         ...
 
-    def has(self, folder: str) -> bool:
-        """Whether there is anything of a patch."""
+    def has(self, path: str) -> bool:
+        """Whether a file is there, readable or not."""
         ...
 
 
@@ -58,12 +68,12 @@ class Folder:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def read(self, folder: str, file: str) -> bytes:
+    def read(self, path: str) -> bytes:
         """See :class:`Source`."""
-        name = f"{folder.rpartition('/')[2]}_{file}"
+        folder, _, name = path.rpartition("/")
         try:
             # Joined as text: making a Path costs as much as reading the file.
-            with open(f"{self._root}/{folder}/{name}", "rb", buffering=0) as stream:  # noqa: PTH123
+            with open(f"{self._root}/{path}", "rb", buffering=0) as stream:  # noqa: PTH123
                 content = stream.read(LONGEST)
                 return content if len(content) < LONGEST else content + stream.read(MOST)
         except FileNotFoundError as error:
@@ -71,9 +81,9 @@ class Folder:
         except OSError as error:
             raise ValueError(f"{name} cannot be read: {error.strerror}") from error
 
-    def has(self, folder: str) -> bool:
+    def has(self, path: str) -> bool:
         """See :class:`Source`."""
-        return (self._root / folder).is_dir()
+        return (self._root / path).exists()
 
     def _other_case(self, folder: str, name: str) -> str:
         """Says where a file is there under a name in other letters, such as .TIF."""
@@ -85,20 +95,19 @@ class Folder:
 class Packed:
     """Files inside tar archives, or in what was copied out of compressed ones."""
 
-    def __init__(self, members: Sequence[Path], folders: Collection[str], files: Collection[str]) -> None:
+    def __init__(self, members: Sequence[Path], wanted: Collection[str]) -> None:
         """Opens the archives, and remembers where files are.
 
         Args:
             members: what :func:`earthprobe.steps.index_members.run` wrote.
-            folders: those of the patches that will be read.
-            files: the names, without the patches', of the files that will be read.
+            wanted: the paths of the files that will be read.
         """
-        wanted = pl.Series(sorted(folders), dtype=pl.String)
+        keys = {key_of(path) for path in wanted}
+        folders, files = (pl.Series(sorted({key[part] for key in keys}), dtype=pl.String) for part in (0, 1))
         self._places: dict[tuple[str, str], Place] = {}
-        self._folders: set[str] = set()
         for path in members:
             archive = read_metadata(path)["content"]
-            here = pl.col("file").is_in(sorted(files)) & pl.col("folder").is_in(wanted.implode())
+            here = pl.col("file").is_in(files.implode()) & pl.col("folder").is_in(folders.implode())
             table = pl.scan_parquet(path).filter(here).collect()
             stream = -1
             if table.select((pl.col("content").is_null() & pl.col("problem").is_null()).any()).item():
@@ -109,14 +118,13 @@ class Packed:
                 os.posix_fadvise(stream, 0, 0, os.POSIX_FADV_RANDOM)
             for folder, file, *place in table.rows():
                 self._places[folder, file] = (stream, *place)  # the last one counts, as tar unpacks it
-                self._folders.add(folder)
 
-    def read(self, folder: str, file: str) -> bytes:
+    def read(self, path: str) -> bytes:
         """See :class:`Source`."""
-        name = f"{folder.rpartition('/')[2]}_{file}"
-        if (folder, file) not in self._places:
+        name, key = path.rpartition("/")[2], key_of(path)
+        if key not in self._places:
             raise ValueError(f"{name} is missing")
-        stream, offset, size, content, problem = self._places[folder, file]
+        stream, offset, size, content, problem = self._places[key]
         if problem:
             raise ValueError(f"{name} {problem}")
         if content is not None:
@@ -129,14 +137,37 @@ class Packed:
             raise ValueError(f"{name} cannot be read: the archive is shorter than when it was indexed")
         return content
 
-    def has(self, folder: str) -> bool:
+    def has(self, path: str) -> bool:
         """See :class:`Source`."""
-        return folder in self._folders
+        return key_of(path) in self._places
 
 
-def open_source(paths: Sequence[Path], folders: Collection[str], files: Collection[str]) -> Source:
-    """A folder, or the archives that lists of members belong to."""
-    return Folder(paths[0]) if paths[0].is_dir() else Packed(paths, folders, files)
+def open_source(paths: Sequence[Path], wanted: Collection[str]) -> Source:
+    """A folder, or the archives that lists of members belong to.
+
+    Args:
+        paths: the folder, or the lists.
+        wanted: the paths of the files that will be read, below the archive's own folder.
+    """
+    return Folder(paths[0]) if paths[0].is_dir() else Packed(paths, wanted)
+
+
+def top_of(members: Sequence[Path], wanted: Sequence[str]) -> str:
+    """The folder that tar files have above what is looked for, with a slash behind it; nothing where they have none.
+
+    Args:
+        members: what :func:`earthprobe.steps.index_members.run` wrote.
+        wanted: paths of files, of which one at least is there.
+    """
+    folders = {key_of(path)[0] for path in wanted}
+    tables = [pl.scan_parquet(path).select("folder").unique() for path in members]
+    known = set(pl.concat(tables).collect()["folder"])
+    if folders & known:
+        return ""
+    for top in sorted({folder.partition("/")[0] for folder in known}):
+        if any((f"{top}/{folder}" if folder else top) in known for folder in folders):
+            return f"{top}/"
+    return ""
 
 
 def folders_of(paths: Sequence[Path], depth: int) -> list[str]:

@@ -65,7 +65,7 @@ def decode_band(content: bytes, name: str, size: int = SIZE, dtype: str = "float
     else:
         little = np.dtype(dtype).newbyteorder("<")
         pixels = np.frombuffer(content, little, size * size, plain.start).reshape(size, size)
-        missing = None if plain.nodata is None else _equal(pixels, plain.nodata)
+        missing = None if plain.nodata is None else equal_to(pixels, plain.nodata)
     if missing is not None and (count := np.count_nonzero(missing)):
         raise ValueError(f"{name} lacks {count} of {size * size} pixels: they are masked, or have its nodata value")
     if dtype == "float32" and not np.isfinite(pixels).all():
@@ -86,10 +86,10 @@ def _decode_any(content: bytes, name: str, size: int, dtype: str) -> tuple[Plane
             masks = [other for other in file.pages[1:] if other.subfiletype & (MASK | OVERVIEW) == MASK]
             if any(mask.shape != shape for mask in masks):
                 raise ValueError("its mask has another shape")
-            nodata = _number(str(page.tags[NODATA].value)) if NODATA in page.tags else None
+            nodata = number_in(str(page.tags[NODATA].value)) if NODATA in page.tags else None
             if shape == (size, size) and found == np.dtype(dtype) and whole:
                 pixels = file.asarray()
-                missing = np.zeros(shape, bool) if nodata is None else _equal(pixels, nodata)
+                missing = np.zeros(shape, bool) if nodata is None else equal_to(pixels, nodata)
                 for mask in masks:
                     missing |= mask.asarray() == 0
             else:
@@ -107,7 +107,7 @@ def _decode_any(content: bytes, name: str, size: int, dtype: str) -> tuple[Plane
     return plane, missing
 
 
-def _equal(pixels: Plane, nodata: float) -> npt.NDArray[np.bool_]:
+def equal_to(pixels: Plane, nodata: float) -> npt.NDArray[np.bool_]:
     """Which pixels have a value."""
     if math.isnan(nodata):
         return np.isnan(pixels)
@@ -115,7 +115,8 @@ def _equal(pixels: Plane, nodata: float) -> npt.NDArray[np.bool_]:
         return np.equal(pixels, nodata)
 
 
-def _number(text: str) -> float | None:
+def number_in(text: str) -> float | None:
+    """The number that a text is; None where it is none."""
     try:
         return float(text.strip("\0 "))
     except ValueError:
@@ -176,7 +177,7 @@ def _plain(content: bytes, size: int, dtype: str) -> _Plain | None:
     overlaps = offsets[0] < 8 or (offsets[0] < end + 4 and place > base - 2)  # header or directory
     if overlaps or place > len(content):
         return None
-    return _Plain(offsets[0], _number(strips.nodata.read(content, base)) if strips.nodata else None)
+    return _Plain(offsets[0], number_in(strips.nodata.read(content, base)) if strips.nodata else None)
 
 
 class _Values(NamedTuple):
