@@ -160,8 +160,11 @@ def sees_pixels(features):
 
 
 def shown_by(features):
-    """The sensor that pictures of patches show: of both, the colours of Sentinel-2 say more to the eye."""
-    return (seen_by(features) or list(SENSORS))[-1]
+    """The sensor that pictures of patches show: of both, the colours of Sentinel-2 say more to the eye.
+
+    Of vectors without pixels it is the first, which most patches have.
+    """
+    return (seen_by(features) or list(SENSORS)[:1])[-1]
 
 
 # The feature sets whose cost is known here: vectors from elsewhere were paid for by others.

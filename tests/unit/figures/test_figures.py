@@ -318,6 +318,16 @@ def test_gallery_of_reflectance_is_true_colour(
     assert "true colour (B04, B03, B02)" in texts(drawn[0])
 
 
+def test_a_patch_that_the_sensor_lacks_is_grey(
+    scored: Callable[[], tuple[Path, Path]], tmp_path: Path, drawn: list[Figure], monkeypatch: pytest.MonkeyPatch
+):
+    scores, path = scored()
+    monkeypatch.setattr(gallery, "read_patches", lambda path, wanted: {})
+    gallery.gather(scores, 0.5, tmp_path / "gallery.csv")
+    gallery.draw(tmp_path / "gallery.csv", scores, "mlp", [path], images(tmp_path, "png"))
+    assert {tuple(picture.get_array().ravel()) for picture in drawn[0].axes[0].images} == {(230, 230, 230)}
+
+
 def test_quick_looks_are_red_green_blue_by_band():
     vv, vh = np.full((120, 120), -3.0, np.float32), np.full((120, 120), -29.0, np.float32)
     image = gallery.quick_look({"VV": vv, "VH": vh})

@@ -119,7 +119,9 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
 def _place(axes: object, row: Mapping[str, object], top: float, looks: Mapping[str, npt.NDArray[np.uint8]]) -> None:
     left = int(str(row["rank"])) - 1 + (3.2 if row["kind"] == "worst" else 0)
     extent = (left + 0.02, left + 0.98, top + 0.96, top)
-    axes.imshow(looks[str(row["patch_id"])], extent=extent, interpolation="nearest", aspect="auto")  # type: ignore[attr-defined]
+    # Vectors from elsewhere may be of patches that the sensor lacks.
+    look = looks.get(str(row["patch_id"]), np.full((1, 1, 3), 230, np.uint8))
+    axes.imshow(look, extent=extent, interpolation="nearest", aspect="auto")  # type: ignore[attr-defined]
     text = f"{row['score']}\nhas {row['true']}\ngets {row['predicted'] or 'none'}"
     axes.text(left + 0.02, top + 0.98, text, fontsize=5.6, va="top", linespacing=1.15)  # type: ignore[attr-defined]
 
