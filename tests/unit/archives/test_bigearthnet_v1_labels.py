@@ -1,6 +1,7 @@
 """Whatever bytes arrive: labels or a named reason, never a crash."""
 
 import json
+from pathlib import Path
 
 import pytest
 from earthprobe.archives.bigearthnet import CLASSES_43
@@ -56,3 +57,25 @@ def test_labels_are_those_of_the_file_or_a_reason(labels: list[object]):
 def test_deep_json_is_a_reason():
     with pytest.raises(ValueError, match="labels file is not valid JSON"):
         parse_labels(b"[" * 100_000)
+
+
+def test_the_place_in_a_file_is_that_of_the_patchs_name(v1_patches: list[Path]):
+    seen = 0
+    for folder in v1_patches:
+        content = (folder / f"{folder.name}_labels_metadata.json").read_bytes()
+        said = json.loads(content)
+        if "coordinates" not in said:
+            continue
+        parse_labels(content, folder.name)
+        said["coordinates"]["ulx"] += 60
+        with pytest.raises(ValueError, match=r"^labels file has the corner \d+, \d+, and its name that of \d+, \d+$"):
+            parse_labels(json.dumps(said).encode(), folder.name)
+        seen += 1
+    assert seen >= 9
+
+
+@pytest.mark.parametrize("coordinates", [None, [], {}, {"ulx": "x", "uly": 1}, {"ulx": 1}])
+def test_a_place_that_is_none_is_passed_over(coordinates: object):
+    content = json.dumps({"labels": ["Pastures"], "coordinates": coordinates}).encode()
+    assert parse_labels(content, "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39")["43"] == [17]
+    assert parse_labels(content, "no place") == parse_labels(content)

@@ -23,6 +23,7 @@ from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
 from earthprobe.archives.bigearthnet import CLASSES_43, FROM_43_TO_19
+from earthprobe.archives.grid import corners
 from earthprobe.sensors import SIZE
 
 Field = npt.NDArray[np.float64]
@@ -224,7 +225,7 @@ def write_patch(
     moment = datetime(2017, 6, 1) + timedelta(minutes=int(rng.integers(525_600)))
     s1_name = f"S1{'AB'[rng.integers(2)]}_IW_GRDH_1SDV_{moment:%Y%m%dT%H%M%S}_{tile}_{column}_{row}"
     s2_name = f"S2{'AB'[rng.integers(2)]}_MSIL2A_{moment:%Y%m%dT%H%M%S}_{column}_{row}"
-    west, north = 300_000 + 1200 * column, 6_000_000 - 1200 * (row % 90)
+    west, north = corners([s1_name])[0].tolist()
     crs = CRS.from_epsg(32600 + int(tile[:2]))
     patch = folder / s1_name
     patch.mkdir(exist_ok=True)
