@@ -1,4 +1,6 @@
-"""`python -m bench.real_patches FOLDER` lays out patches and their table as reBEN, for config/real-patches.yaml.
+"""`python -m bench.real_patches FOLDER` lays out patches and their table as reBEN, to compare the two ways to read them.
+
+It also links the trained weights of EfficientNet-lite0, which config/real-patches.yaml takes.
 
 The folder holds ``patches.csv`` (``id``, ``labels`` separated by ``|``, ``country``, ``scene``, ``reben_patch_id``,
 ``has_s2``), ``S1/<id>/`` and ``S2/<id>/``. Nothing is copied: files are links. Patches of a scene are not independent,
