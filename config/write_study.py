@@ -1,0 +1,132 @@
+"""Writes docs/study.md from the results of config/real-patches.yaml: `python config/write_study.py`."""
+
+import shutil
+from pathlib import Path
+
+import polars as pl
+from earthprobe.storage.markdown import grid
+
+REPOSITORY = Path(__file__).parents[1]
+RESULTS = REPOSITORY / "results/real-patches"
+FILE = REPOSITORY / "docs/study.md"
+PICTURES = {"cost_labels.png": "study_cost.png", "map.png": "study_map.png"}
+
+METRICS = ("map_macro", "map_micro", "f2_macro", "f2_micro")
+HEADING = ("feature set", "probe", "mAP macro %", "mAP micro %", "F2 macro %", "F2 micro %")
+
+INTRODUCTION = """\
+<!-- Made by `python config/write_study.py` from the results of config/real-patches.yaml. -->
+# A study of 186 real patches
+
+Does a really trained model know more of real patches than its random twin, than the pixels, and than the map? The
+patches are {patches} of BigEarthNet in {groups} scenes, {optical} of them with Sentinel-2, with reBEN's labels;
+{classes} of the 19 classes have at least 8 patches, and are used. Every patch is tested five times (five folds,
+scenes kept whole, dealt five times anew) by a probe that has seen nothing of its scene. In brackets are 95 %
+intervals, by drawing scenes and repeats with replacement. It runs on a laptop:
+
+```sh
+python -m bench.real_patches ../shared/data/real-patches    # links the weights of EfficientNet-lite0
+snakemake --cores 2 --configfile config/real-patches.yaml
+```
+
+![The places of the patches](images/study_map.png)
+
+"""
+
+END = """
+
+`galileo` is Galileo-nano with its authors' weights, `lite0` EfficientNet-lite0 as it was trained on photographs,
+here with VV, VH and their difference for colours; `random` has the same architecture with random weights; `pixels`
+are plain statistics of the bands, `rcf` and `mosaiks` random filters and such that are cut out of patches, and
+`location` place and season alone.
+
+![Score against the time that a patch takes](images/study_cost.png)
+
+## What this shows, and what it cannot
+
+{findings}
+
+- **It cannot rank models that are near each other.** Intervals are some ten points wide, and those of two rows
+  overlap wherever less than that lies between them. They are of the scenes drawn: other scenes, countries and
+  seasons may give other orders. Feature sets with Sentinel-2 are judged on {optical} patches, and stand beside each
+  other only.
+- **Intervals of mAP macro lie too high.** Drawing with replacement raises the average precision of rare classes, so
+  that a figure is often near the lower end of its interval; read the micro average beside it.
+- **Scenes apart is not places apart.** Two scenes may be of one place at two times, so that a part of what is
+  measured is place; `location` says how much place and season tell alone.
+- **A probe trains on little**: some 110 patches, and of Sentinel-2 some 35. Long vectors and hungry probes are at a
+  disadvantage that they would not have on a whole archive.
+"""
+
+
+def row(table: pl.DataFrame, features: str, probe: str) -> dict[str, float]:
+    """A row of the table."""
+    found: dict[str, float] = table.filter((pl.col("features") == features) & (pl.col("probe") == probe)).row(
+        0, named=True
+    )
+    return found
+
+
+def shown(row: dict[str, float], metric: str) -> str:
+    """A figure with its interval, in percent."""
+    value, low, high = (100 * row[f"{metric}{end}"] for end in ("", "_low", "_high"))
+    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+
+
+def findings(table: pl.DataFrame) -> str:
+    """Sentences whose figures are those of the table."""
+    lines = []
+    for title, model, others in (
+        ("Sentinel-1", "galileo_s1", ("galileo_s1_random", "pixels_s1", "rcf_s1", "location")),
+        ("Sentinel-2", "galileo_s2", ("galileo_s2_random", "pixels_s2")),
+        ("both together", "galileo_both", ("galileo_both_random", "pixels_both")),
+    ):
+        ours = shown(row(table, model, "linear"), "map_micro")
+        rest = ", ".join(f"`{name}` {shown(row(table, name, 'linear'), 'map_micro')}" for name in others)
+        lines.append(f"- **{title}**, linear probe, mAP micro: `{model}` {ours}; {rest}.")
+    return "\n".join(lines)
+
+
+def draw_map(index: pl.DataFrame, output: Path) -> None:
+    """The places of patches, by country."""
+    import matplotlib.pyplot as plt
+
+    figure, axes = plt.subplots(figsize=(6, 4), dpi=120)
+    for country in index["country"].unique().sort():
+        here = index.filter(pl.col("country") == country)
+        axes.scatter(
+            here["longitude"], here["latitude"], s=14, label=f"{country} ({here.height})", alpha=0.7, linewidths=0
+        )
+    axes.set_xlabel("longitude")
+    axes.set_ylabel("latitude")
+    axes.set_aspect(1.6)
+    axes.grid(color="#E6E6E6", linewidth=0.6)
+    axes.set_axisbelow(True)
+    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), fontsize=7, frameon=False)
+    figure.savefig(output, bbox_inches="tight")
+
+
+def text() -> str:
+    """The whole page."""
+    table = pl.read_csv(RESULTS / "tables/classification_labels.csv", infer_schema_length=None)
+    index = pl.read_parquet(RESULTS / "index.parquet")
+    optical = pl.read_parquet(RESULTS / "features/pixels_s2.parquet", columns=["patch_id"]).height
+    notes = (RESULTS / "tables/classification_labels.md").read_text(encoding="utf-8")
+    classes = int(notes.split("# Classification, ")[1].split(" ")[0])
+    rows = [
+        [f"`{r['features']}`", str(r["probe"]), *(shown(r, metric) for metric in METRICS)]
+        for r in table.iter_rows(named=True)
+    ]
+    counted = {"patches": index.height, "groups": index["group"].n_unique(), "optical": optical, "classes": classes}
+    return (
+        INTRODUCTION.format(**counted)
+        + grid(HEADING, rows, range(2, 6))
+        + END.format(findings=findings(table), **counted)
+    )
+
+
+if __name__ == "__main__":
+    draw_map(pl.read_parquet(RESULTS / "index.parquet"), RESULTS / "figures/map.png")
+    for source, target in PICTURES.items():
+        shutil.copy(RESULTS / "figures" / source, REPOSITORY / "docs/images" / target)
+    FILE.write_text(text(), encoding="utf-8")
