@@ -1,4 +1,4 @@
-"""`python -m bench.real_patches FOLDER` lays out patches and their table as reBEN, to compare the two ways to read them.
+"""`python -m bench.real_patches FOLDER` lays out patches and their table as reBEN, to compare two ways to read them.
 
 It also links the trained weights of EfficientNet-lite0, which config/real-patches.yaml takes.
 

@@ -1,5 +1,6 @@
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from earthprobe.figures import cost as figure
@@ -89,3 +90,22 @@ def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistic
         ["linear", "20.0"],
     ]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_names_of_sets_that_cost_and_score_alike_do_not_cover_each_other(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    rows = [",".join(figure.COLUMNS)]
+    for number in range(6):
+        score, rate = 0.5 + number / 1000, 100 + number
+        rows.append(
+            f"features_{number},m,random weights (seed 0),knn,map_macro,{score},1,1,{rate},1,,1,cpu,2,archive x"
+        )
+    (tmp_path / "c.csv").write_text("\n".join(rows))
+    drawn: list[Any] = []
+    monkeypatch.setattr(figure, "save", lambda made, outputs: drawn.append(made))
+    figure.draw(tmp_path / "c.csv", [])
+    texts = [text for text in drawn[0].axes[0].texts if text.get_text().startswith("features_")]
+    assert len(texts) == 6
+    boxes = [text.get_window_extent() for text in texts]
+    assert not any(one.overlaps(other) for i, one in enumerate(boxes) for other in boxes[:i])

@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import polars as pl
+from matplotlib.transforms import Bbox
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import BEST, heading_of
@@ -28,6 +30,10 @@ COLUMNS = (
     "threads",
     "data",
 )
+
+
+PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), (5, 13), (5, -13), (-5, 13), (-5, -13), (5, 5))
+"""Where a name may stand beside its point, in points to the right and up."""
 
 
 def run(
@@ -130,9 +136,6 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         untrained = row["weights"].startswith(("random", "no weights", "train"))
         colour = SERIES[1] if untrained else SERIES[0]
         axes.scatter(times[number], row["score"], s=26, color=colour, marker="D" if untrained else "o", linewidths=0)
-        axes.annotate(
-            row["features"], (times[number], row["score"]), xytext=(4, 3), textcoords="offset points", fontsize=6.5
-        )
     axes.set_xscale("log")
     # What is no difference must not look like one.
     axes.set_xlim(min(times) / 2, max(times) * 3)
@@ -148,6 +151,33 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.set_ylabel(f"{heading_of(table['metric'][0])} on the test split, best probe")
     for label, colour, marker in (("trained", SERIES[0], "o"), ("untrained, or pixels alone", SERIES[1], "D")):
         axes.scatter([], [], s=26, color=colour, marker=marker, label=label, linewidths=0)
-    axes.legend(loc="lower right", handletextpad=0.2)
+    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.1), ncols=2, handletextpad=0.2)
+    _name(axes, [(row["features"], times[number], row["score"]) for number, row in enumerate(table.rows(named=True))])
     note(figure, table["data"][0])
     save(figure, outputs)
+
+
+def _name(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
+    """Writes a name beside each point, where it covers no other name and no other point, if there is such a place."""
+    figure = axes.figure
+    figure.draw_without_rendering()
+    pixels = [axes.transData.transform((x, y)) for _, x, y in points]
+    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
+    if axes.get_legend():
+        taken.append(axes.get_legend().get_window_extent())
+    for name, x, y in points:
+        for place, (right, up) in enumerate(PLACES):
+            text = axes.annotate(
+                name,
+                (x, y),
+                xytext=(right, up),
+                textcoords="offset points",
+                fontsize=6.5,
+                ha="left" if right > 0 else "right",
+                va="center",
+            )
+            extent = text.get_window_extent()
+            if not any(extent.overlaps(other) for other in taken) or place == len(PLACES) - 1:
+                taken.append(extent)
+                break
+            text.remove()

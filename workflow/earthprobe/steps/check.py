@@ -28,6 +28,7 @@ OFFSET = (800, 1200)
 """What brightens every band is the offset of 1,000 that Copernicus has added since processing baseline 04.00."""
 
 AS_PUBLISHED, WITHIN, FEWER, OFF, NOT_JUDGED = "as published", "within", "fewer", "off", "not judged"
+IN_ORDER = "in order"
 
 
 class Finding(NamedTuple):
@@ -90,6 +91,8 @@ def run(
     # Of patches with snow and clouds no counts are published apart.
     counts = {} if snow_and_clouds else known.get("label_counts", {})
     findings += _labels(labels, index, counts, whole)
+    if not published:
+        findings = [_unpublished(finding) for finding in findings if finding.found != "0" or finding.expected]
     write_csv(csv, Finding._fields, findings)
     title = f"What the archive {read_metadata(patches)['archive']} holds"
     summary = verdict(findings, simulated, bool(published))
@@ -167,6 +170,12 @@ def _odd(figures: Mapping[str, Any]) -> Iterator[Finding]:
     units = ", ".join(dict.fromkeys(band["unit"] for band in figures["bands"].values()))
     advice = f"The first is {odd[0][0]}: it {odd[0][1]}. Are these {units}?" if odd else ""
     yield Finding(f"patches with odd values of {name}", f"{len(odd):,}", "0", OFF if odd else AS_PUBLISHED, advice)
+
+
+def _unpublished(finding: Finding) -> Finding:
+    """A line about an archive of which nobody published what it should hold."""
+    word = {AS_PUBLISHED: IN_ORDER, FEWER: NOT_JUDGED}.get(finding.verdict, finding.verdict)
+    return finding._replace(expected="", verdict=word)
 
 
 def _pixels(figures: Mapping[str, Any]) -> Iterator[Finding]:
