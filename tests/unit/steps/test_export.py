@@ -51,7 +51,7 @@ def exported(files: tuple[Path, Path], form: Any, out: Path) -> Path:
     text = (out / "README.md").read_text()
     assert "Vectors of 3 figures (float32) of 4 patches of the archive own: nano, published, bands VV VH." in text
     assert "CC0-1.0, MIT" in text
-    assert "2 classes: forest, open water" in text
+    assert "2 classes: forest; open water" in text
     assert json.loads(text.partition("```json\n")[2].partition("\n```")[0])["kind"] == "galileo"
     return out
 

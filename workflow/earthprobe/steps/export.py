@@ -109,7 +109,7 @@ def datasheet(
     head = ["---", "tags: [earth-observation, embeddings]", f"pretty_name: {name}", "---", ""] if form == "hf" else []
     splits = patches["split"].value_counts().rows()
     counts = ", ".join(f"{count:,} {split or 'without labels'}" for split, count in splits)
-    labels = [f"- **labels_{key}**: {len(members)} classes: {', '.join(members)}" for key, members in classes.items()]
+    labels = [f"- **labels_{key}**: {len(members)} classes: {'; '.join(members)}" for key, members in classes.items()]
     files = {
         "npz": "`vectors.npz` (`ids`, `vectors`) and `patches.csv`, in the same order",
         "safetensors": "`vectors.safetensors` (`vectors`) and `patches.csv`, in the same order",
