@@ -11,7 +11,7 @@ import torch.nn.functional as F  # noqa: N812
 from torch import Tensor
 
 from earthprobe.probes.interface import Data, Fitted, Floats
-from earthprobe.probes.losses import LOSSES, PROBABILITIES
+from earthprobe.probes.losses import LOSSES, MEANS, PROBABILITIES
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -46,14 +46,14 @@ def fit(
     weight, bias = torch.zeros(y.shape[1], x.shape[1], device=device), torch.log(share / (1 - share))
     curvature = Curvature(x, share)
     tried = []
-    entropy, probability = LOSSES[data.task], PROBABILITIES[data.task]
+    entropy, probability = MEANS[data.task], PROBABILITIES[data.task]
     progress = Progress(log, len(strengths), "strengths")
     best: tuple[float, float, Tensor, Tensor] | None = None
     # From the strongest on, each fit starts where the last one ended.
     for strength in sorted(strengths, reverse=True):
         weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, max_iterations, data.task)
         with torch.inference_mode():
-            val_loss = float(entropy(F.linear(x_val, weight, bias), y_val).mean())
+            val_loss = float(entropy(F.linear(x_val, weight, bias), y_val))
         log.info("strength %g: loss %.5f on val after %d iterations", strength, val_loss, iterations)
         progress.add(1)
         tried.append({"strength": strength, "val_loss": val_loss, "iterations": iterations})

@@ -22,5 +22,16 @@ def probabilities(logits: Tensor) -> Tensor:
     return F.softmax(logits, dim=1)
 
 
+def mean_softmax(logits: Tensor, targets: Tensor) -> Tensor:
+    """The mean over patches of :func:`softmax`."""
+    return softmax(logits, targets).mean()
+
+
+MEANS: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "multilabel": F.binary_cross_entropy_with_logits,
+    "single": mean_softmax,
+}
+"""The mean loss, which torch computes to another last digit than the mean of :data:`LOSSES`."""
+
 LOSSES: Mapping[str, Callable[[Tensor, Tensor], Tensor]] = {"multilabel": binary, "single": softmax}
 PROBABILITIES: Mapping[str, Callable[[Tensor], Tensor]] = {"multilabel": torch.sigmoid, "single": probabilities}

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from earthprobe.probes.interface import Data, Fitted, Floats
-from earthprobe.probes.losses import LOSSES, PROBABILITIES
+from earthprobe.probes.losses import MEANS, PROBABILITIES
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ def fit(
         for part in (data.parts["train"], data.parts["val"])
         for array in (part.features, part.targets.astype("float32"))
     )
-    entropy, probability = LOSSES[data.task], PROBABILITIES[data.task]
+    entropy, probability = MEANS[data.task], PROBABILITIES[data.task]
     model = build(x.shape[1], hidden, y.shape[1], dropout).to(device)
     with torch.no_grad():  # rare classes start at their share, not at one half
         share = (y.sum(0) + 0.5) / (len(y) + 1)
@@ -62,13 +62,13 @@ def fit(
     for epoch in range(1, max_epochs + 1):
         model.train()
         for rows in torch.randperm(len(x), generator=order).to(device).split(batch_size):  # type: ignore[no-untyped-call]
-            loss = entropy(model(x[rows]), y[rows]).mean()
+            loss = entropy(model(x[rows]), y[rows])
             optimizer.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimizer.step()
         model.eval()
         with torch.inference_mode():
-            val_loss = float(entropy(model(x_val), y_val).mean())
+            val_loss = float(entropy(model(x_val), y_val))
         losses.append(val_loss)
         log.info("epoch %d: loss %.5f on val", epoch, val_loss)
         progress.add(1)
