@@ -1,6 +1,7 @@
 """What a change runs again, and what it does not."""
 
 import copy
+import json
 import os
 import re
 import shutil
@@ -129,6 +130,7 @@ ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, "umap": 1, "figure_
 ONE_MODEL |= {"cost": 1, "figure_cost": 1, "figure_f2_per_class": 1, "figure_confusion": 3, "figure_gallery": 3}
 ONE_KIND = {"train": 2, "evaluate": 2, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
 ONE_KIND |= {"figure_cost": 1}
+TWO_KINDS = ONE_KIND | {"train": 4, "evaluate": 4, "figure_confusion": 4, "figure_gallery": 4}
 
 EDITS = [
     ("steps/simulate", EVERYTHING),
@@ -163,11 +165,24 @@ EDITS = [
     ("storage/markdown", {**TABLE, "figure_cost": 1}),
     *(
         (f"models/{name}", {})
-        for name in ("galileo", "torchgeo", "torchgeo_others", "timm", "pooling", "rcf", "location", "file", "callable")
+        for name in ("galileo", "torchgeo", "torchgeo_others", "timm", "rcf", "location", "file", "callable")
     ),
     *((f"steps/{name}", {}) for name in ("fit_model", "take_vectors", "compress", "ablation")),
     ("figures/ablation", {}),
-    ("archives/grid", ARCHIVE),
+    ("archives/grid", EVERYTHING),  # patches are drawn at the places of their names
+    *(
+        (f"archives/{name}", {})
+        for name in ("bands", "check_table", "read_table", "splits", "table", "table_labels")  # of tables alone
+    ),
+    *((f"steps/{name}", {}) for name in ("index_table", "list_folders", "export")),
+    ("storage/band_files", ARCHIVE),
+    ("storage/patches", ARCHIVE),
+    ("storage/geoparquet", ARCHIVE),
+    ("storage/rasters", SHARDS),
+    ("models/pooling", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
+    ("models/protocols", EMBED),
+    ("evaluation/intervals", EVALUATE),
+    ("probes/losses", TWO_KINDS),
     ("models/statistics", {"embed_on_cpu": 3, **ONE_MODEL}),
     ("steps/embed_weights", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
     ("storage/download", {}),
@@ -185,7 +200,7 @@ EDITS = [
     ("probes/mlp", ONE_KIND),
     ("probes/knn", {}),
     ("steps/evaluate", EVALUATE),
-    ("evaluation/metrics", EVALUATE),
+    ("evaluation/metrics", {**EVALUATE, **GALLERY}),
     ("steps/table", TABLE),
     ("steps/rejected", LEFT_OUT),
     ("steps/check", {"check": 1}),
@@ -309,6 +324,8 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
     copied.mkdir()
     for path in old.iterdir():
         shutil.copy(path, copied / path.name.replace(old.name, new))
+    said = copied / f"{new}_labels_metadata.json"
+    said.write_text(json.dumps({"labels": json.loads(said.read_text())["labels"]}))  # its place is another
     with (root / "bigearthnet-train.csv").open("a") as stream:
         stream.write(f"S2A_MSIL2A_20170613T101031_98_99,{new}\r\n")
     behind = {
