@@ -165,6 +165,17 @@ def test_several_bands_in_one_file(tmp_path: Path, ending: str, dtype: str):
     assert found["bands"]["red"] == {"size": 16, "unit": "8 bits", "wavelength": None}
 
 
+def test_the_first_band_alone_of_a_file_with_several(tmp_path: Path):
+    own = Own(tmp_path / "own", dtype="uint16")
+    own.bands = {"red": own.bands["red"]}
+    patches = listed(own.config(), [own.root], tmp_path)
+    path = sharded(patches, [own.root], "cam", tmp_path)
+    assert read_metadata(path)["rejected"] == []
+    ((ids, pixels),) = read_shards([path], ["red"], 100)
+    for name, planes in zip(ids, pixels, strict=True):
+        np.testing.assert_array_equal(planes[0], own.pixels[name][0])
+
+
 def test_patches_that_differ_are_named(tmp_path: Path):
     own = Own(tmp_path / "own", count=12)
     own.pixels["p2"] = own.pixels["p2"][:, :12]
@@ -179,7 +190,7 @@ def test_patches_that_differ_are_named(tmp_path: Path):
     assert set(reasons) == {"p2", "p3", "p5", "p6"}
     assert reasons["p2"] == "p2.tif has shape (12, 16), not (16, 16)"
     assert reasons["p3"] == "p3.tif holds uint16, not uint8"
-    assert reasons["p5"] == "has no cam patch in the archive"
+    assert reasons["p5"] == "p5.tif is missing"  # there is no other sensor, so that it counts
     assert reasons["p6"].startswith("p6.tif cannot be read: ")
 
 

@@ -22,9 +22,9 @@ from earthprobe.storage.band_files import BandFile, band_files_of, columns_in
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
 from earthprobe.storage.pixel_sums import PixelSums
-from earthprobe.storage.rasters import Raster, Stack, band_of, decode_all, fitted
+from earthprobe.storage.rasters import Stack, band_of, decode_all, whole
 from earthprobe.storage.source import Source, open_source
-from earthprobe.storage.tiff import SAMPLE_FORMATS, decode_band
+from earthprobe.storage.tiff import SAMPLE_FORMATS, decode_band, plain_start
 
 log = logging.getLogger(__name__)
 
@@ -116,8 +116,10 @@ def run(
             ) as writer,
         ):
             groups = [members[start : start + ROW_GROUP] for start in range(0, len(members), ROW_GROUP)]
-            fit, size = archive.get("fit", "none"), min(ROW_GROUP, len(members))
-            blocks = [_Block(files, sensor, band_files, fit, size) for _ in range(2)]
+            # Where there is one sensor alone, a patch without its files is not whole.
+            may_lack = sensor != "s1" and any(band["sensor"] != sensor for band in archive["bands"].values())
+            fit, size = archive.get("fit"), min(ROW_GROUP, len(members))
+            blocks = [_Block(files, absent(sensor) if may_lack else "", band_files, fit, size) for _ in range(2)]
             for number, group in enumerate(groups):
                 if number == 0:
                     blocks[0].begin(pool, group)
@@ -170,10 +172,19 @@ def _members(patches: Path, files: Mapping[str, BandFile], shard: int) -> list[P
 class _Block:
     """A row group's pixels, read by several threads into memory that the next but one row group uses again."""
 
-    def __init__(self, source: Source, sensor: str, files: Mapping[str, BandFile], fit: str, size: int) -> None:
+    def __init__(self, source: Source, lacks: str, files: Mapping[str, BandFile], fit: str | None, size: int) -> None:
+        """Makes room.
+
+        Args:
+            source: of the files.
+            lacks: why a patch is left out that has none; empty where each must have them.
+            files: where each band is.
+            fit: what is done with patches of other sizes; None of published archives, whose files have one band each.
+            size: patches.
+        """
         self._source = source
         self._fit = fit
-        self._sensor = sensor
+        self._lacks = lacks
         self._files = list(files.values())
         self._schema = schema_of({name: file.band for name, file in files.items()})
         self._planes: dict[str, npt.NDArray[Any]] = {
@@ -211,8 +222,8 @@ class _Block:
             try:
                 self._read_patch(member, row)
             except ValueError as error:
-                nothing = self._sensor != "s1" and not any(map(self._source.has, member.paths))
-                results.append(absent(self._sensor) if nothing else str(error))
+                nothing = self._lacks and not any(map(self._source.has, member.paths))
+                results.append(self._lacks if nothing else str(error))
             else:
                 results.append([PixelSums.of(planes[row]) for planes in self._planes.values()])
         return results
@@ -222,36 +233,20 @@ class _Block:
         stacks: dict[str, Stack] = {}
         for path, (band, _, number), planes in zip(member.paths, self._files, self._planes.values(), strict=True):
             name = path.rpartition("/")[2]
-            alone = member.paths.count(path) == 1 == number
-            if alone and self._fit == "none" and band.dtype in SAMPLE_FORMATS and name.endswith(TIFF):  # the fast way
-                planes[row] = decode_band(self._source.read(path), name, band.size, band.dtype).ravel()
-                continue
             if path not in stacks:
-                stacks[path] = decode_all(self._source.read(path), name)
-            planes[row] = _checked(band_of(stacks[path], name, number), name, band, self._fit, member.patch_id).ravel()
+                content = self._source.read(path)
+                if self._fit is None or _is_plain(content, name, band):  # the fast way
+                    planes[row] = decode_band(content, name, band.size, band.dtype).ravel()
+                    continue
+                stacks[path] = decode_all(content, name)
+            planes[row] = whole(band_of(stacks[path], name, number), name, band, self._fit, member.patch_id).ravel()
 
 
-def _checked(raster: Raster, name: str, band: Band, fit: str, patch_id: str) -> npt.NDArray[Any]:
-    """A band's pixels, where they are whole and as those of other patches.
-
-    Raises:
-        ValueError: they are not.
-    """
-    pixels, missing = raster
-    if missing is not None and (count := np.count_nonzero(missing)):
-        raise ValueError(f"{name} lacks {count} of {pixels.size} pixels: they are masked, or have its nodata value")
-    if pixels.dtype.name != band.dtype:
-        raise ValueError(f"{name} holds {pixels.dtype}, not {band.dtype}")
-    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
-        raise ValueError(f"{name} holds NaN or infinite pixels")
-    if fit != "none":
-        try:
-            return fitted(pixels, band.size, fit, patch_id)
-        except ValueError as error:
-            raise ValueError(f"{name} {error}") from error
-    if pixels.shape != (band.size, band.size):
-        raise ValueError(f"{name} has shape {pixels.shape}, not ({band.size}, {band.size})")
-    return pixels
+def _is_plain(content: bytes, name: str, band: Band) -> bool:
+    """Whether a file is a plain TIFF of one band, as the archive's are."""
+    if not name.endswith(TIFF) or band.dtype not in SAMPLE_FORMATS:
+        return False
+    return plain_start(content, band.size, band.dtype) is not None
 
 
 def oddity(bands: Mapping[str, Band], sums: Sequence[PixelSums]) -> str:

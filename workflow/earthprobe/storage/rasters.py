@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import tifffile
 
+from earthprobe.sensors import Band
 from earthprobe.storage.tiff import MASK, NODATA, OVERVIEW, equal_to, number_in
 
 TYPES = {"uint8", "int8", "uint16", "int16", "uint32", "int32", "float32", "float64"}
@@ -92,6 +93,29 @@ def decode_all(content: bytes, name: str) -> Stack:
     if stack.pixels.dtype.name not in TYPES:
         raise ValueError(f"{name} holds {stack.pixels.dtype}, which is none of {', '.join(sorted(TYPES))}")
     return stack
+
+
+def whole(raster: Raster, name: str, band: Band, fit: str | None, patch_id: str) -> Plane:
+    """A band's pixels, where they are whole and as those of other patches.
+
+    Raises:
+        ValueError: they are not.
+    """
+    pixels, missing = raster
+    if missing is not None and (count := np.count_nonzero(missing)):
+        raise ValueError(f"{name} lacks {count} of {pixels.size} pixels: they are masked, or have its nodata value")
+    if pixels.dtype.name != band.dtype:
+        raise ValueError(f"{name} holds {pixels.dtype}, not {band.dtype}")
+    if pixels.dtype.kind == "f" and not np.isfinite(pixels).all():
+        raise ValueError(f"{name} holds NaN or infinite pixels")
+    if fit in ("crop", "resize"):
+        try:
+            return fitted(pixels, band.size, fit, patch_id)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from error
+    if pixels.shape != (band.size, band.size):
+        raise ValueError(f"{name} has shape {pixels.shape}, not ({band.size}, {band.size})")
+    return pixels
 
 
 def fitted(pixels: Plane, size: int, how: str, patch_id: str) -> Plane:
