@@ -8,7 +8,7 @@ from earthprobe import registry
 from earthprobe.config import entry_of, resolve
 from earthprobe.errors import UserError
 from earthprobe.feature_sets import check_feature_set
-from earthprobe.sensors import bands_of
+from earthprobe.sensors import BANDS, bands_of
 
 S1, S2 = ["VV", "VH"], list(bands_of("s2"))
 RANDOM = "random:0"
@@ -136,6 +136,13 @@ def test_an_archive_that_does_not_say_dates_has_no_models_that_need_them(monkeyp
     monkeypatch.setattr(registry, "kind", forgetful)
     with pytest.raises(UserError, match="f: galileo nano must know the date of each patch, which an archive"):
         check(**galileo())
+
+
+def test_a_band_without_a_known_bandwidth_is_refused():
+    bands = BANDS | {"nir": BANDS["B08"]}
+    whole = entry_of("models", json.dumps(torchgeo("copernicusfm_base", bands=["nir"])), "x")
+    with pytest.raises(UserError, match="f.bands: torchgeo copernicusfm_base does not know nir: it takes VV, VH, B01"):
+        check_feature_set("f", whole, "table", bands)
 
 
 def test_a_study_must_see_pixels():

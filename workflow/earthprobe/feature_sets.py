@@ -154,6 +154,11 @@ def _check_sets(features: FeatureSet) -> None:
     if sets and list(features.bands) not in sets:
         choices = "; or ".join(", ".join(bands) for bands in sets)
         raise features.error("bands", f"{features.model} takes, in this order, {choices}")
+    unknown = [band for band in features.bands if band not in known.get("known", features.bands)]
+    if unknown:
+        raise features.error(
+            "bands", f"{features.model} does not know {unknown[0]}: it takes {', '.join(known['known'])}"
+        )
     if features.entry.get("wavelengths") is not None and not known.get("wavelengths"):
         raise features.error("wavelengths", f"{features.model} takes none: leave them out")
 

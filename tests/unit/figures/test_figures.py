@@ -342,6 +342,15 @@ def test_quick_looks_of_reflectance_are_true_colour():
     assert image[0, 0].tolist() == [255, int(255 * 0.25**0.6), int(255 * (1 / 6) ** 0.6)]
 
 
+@pytest.mark.parametrize("count", [1, 2, 3, 4])
+def test_quick_looks_of_other_bands_are_stretched(count: int):
+    planes = {f"b{n}": np.arange(16, dtype=np.int16).reshape(4, 4) * (n + 1) for n in range(count)}
+    image = gallery.quick_look(planes, dict.fromkeys(planes, "numbers"))
+    assert image.shape == (4, 4, 3)
+    assert (image.min(), image.max()) == (0, 255)
+    assert gallery.quick_look({"b": np.ones((4, 4))}, {"b": "numbers"}).max() == 0
+
+
 def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):
     write_shard(patches_of(twelve, shards=1), "s1", twelve.s1_folder, tmp_path / "shard.parquet")
     wanted = {twelve.splits["val"][1], "S1A_elsewhere"}

@@ -11,6 +11,7 @@ import polars as pl
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import predict
 from earthprobe.figures.style import new_figure, note, save, short
+from earthprobe.sensors import BANDS, DECIBELS, REFLECTANCE
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import read_metadata
 from earthprobe.storage.pixels import read_patches
@@ -22,6 +23,7 @@ COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predic
 RANGES = ((-22.0, -3.0), (-29.0, -10.0), (1.0, 13.0))
 BRIGHT = 3000  # reflectance times 10,000 that becomes full colour; few surfaces but snow and cloud are brighter
 GAMMA = 0.6  # forest reflects a twentieth of that and would be black
+UNITS = {name: band.unit for name, band in BANDS.items()}
 COLOURS = {"s1": "red VV, green VH, blue VV-VH", "s2": "true colour (B04, B03, B02)"}
 
 
@@ -92,8 +94,9 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
     table = pl.read_csv(csv, schema_overrides={"true": pl.String, "predicted": pl.String})
     classes = read_metadata(scores)["classes"]
     wanted = set(table["patch_id"])
-    looks = {p: quick_look(v) for path in shards for p, v in read_patches(path, wanted).items()}
-    colours = COLOURS["s1" if "VV" in read_metadata(shards[0])["bands"] else "s2"]
+    units = read_metadata(shards[0])["units"]
+    looks = {p: quick_look(v, units) for path in shards for p, v in read_patches(path, wanted).items()}
+    colours = COLOURS.get(_kind(units), f"bands {', '.join(list(units)[:3])}, each from its darkest to its brightest")
     rows = {number: table.filter(pl.col("class") == number) for number in range(len(classes))}
     step = 1.52  # of a row, in widths of a quick-look
     figure = new_figure(0.5 + 1.13 * step * len(classes) * 0.94)
@@ -126,18 +129,34 @@ def _place(axes: object, row: Mapping[str, object], top: float, looks: Mapping[s
     axes.text(left + 0.02, top + 0.98, text, fontsize=5.6, va="top", linespacing=1.15)  # type: ignore[attr-defined]
 
 
-def quick_look(pixels: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[np.uint8]:
+def _kind(units: Mapping[str, str]) -> str:
+    """Which picture the bands can make: that of a sensor, or none of these."""
+    if all(units.get(band) == DECIBELS for band in ("VV", "VH")):
+        return "s1"
+    return "s2" if all(units.get(band) == REFLECTANCE for band in ("B04", "B03", "B02")) else ""
+
+
+def quick_look(pixels: Mapping[str, npt.NDArray[Any]], units: Mapping[str, str] = UNITS) -> npt.NDArray[np.uint8]:
     """An image of a patch: true colour where its bands are there, else false colour.
 
     Args:
-        pixels: band -> backscatter in dB or reflectance times 10,000, shape (120, 120).
+        pixels: band -> its pixels, shape (size, size).
+        units: of the bands.
 
     Returns:
-        Red B04, green B03, blue B02, or red VV, green VH, blue VV-VH, shape (120, 120, 3).
+        Red B04, green B03, blue B02, or red VV, green VH, blue VV-VH, shape (size, size, 3); of other bands the first
+        three of a size, each from its darkest to its brightest pixel.
     """
-    if "VV" not in pixels:
-        colours = np.stack([pixels[band] for band in ("B04", "B03", "B02")], axis=-1)
-        return (255 * (colours / BRIGHT).clip(0, 1) ** GAMMA).astype(np.uint8)
-    bands = (pixels["VV"], pixels["VH"], pixels["VV"] - pixels["VH"])
-    scaled = [np.clip((b - low) / (high - low), 0, 1) for b, (low, high) in zip(bands, RANGES, strict=True)]
-    return (255 * np.stack(scaled, axis=-1)).astype(np.uint8)
+    match _kind({band: unit for band, unit in units.items() if band in pixels}):
+        case "s2":
+            colours = np.stack([pixels[band] for band in ("B04", "B03", "B02")], axis=-1)
+            return (255 * (colours / BRIGHT).clip(0, 1) ** GAMMA).astype(np.uint8)
+        case "s1":
+            bands = (pixels["VV"], pixels["VH"], pixels["VV"] - pixels["VH"])
+            scaled = [np.clip((b - low) / (high - low), 0, 1) for b, (low, high) in zip(bands, RANGES, strict=True)]
+            return (255 * np.stack(scaled, axis=-1)).astype(np.uint8)
+    first = next(iter(pixels.values()))
+    shown = [plane.astype(np.float64) for plane in pixels.values() if plane.shape == first.shape][:3]
+    shown = shown if len(shown) == 3 else shown[:1] * 3
+    stretched = [(plane - plane.min()) / (np.ptp(plane) or 1) for plane in shown]
+    return (255 * np.stack(stretched, axis=-1)).astype(np.uint8)
