@@ -85,13 +85,14 @@ def shard(sensor: str) -> Row:
     import rasterio
     from earthprobe.sensors import BANDS, bands_of
     from earthprobe.steps import shard as module
+    from earthprobe.storage.row_group import schema_of
 
     root = archive()
     folder = root / S1_FOLDER if sensor == "s1" else optical()
     table = pl.read_parquet(root / "patches.parquet").sort("patch_id")
     patches = list(zip(table["patch_id"], table["patch_id" if sensor == "s1" else "s2_id"], strict=True))
     bands = bands_of(sensor)
-    schema = module.schema_of({band: BANDS[band] for band in bands})
+    schema = schema_of({band: BANDS[band] for band in bands})
 
     def other() -> None:
         with pq.ParquetWriter(

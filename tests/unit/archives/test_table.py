@@ -108,7 +108,11 @@ def test_rows_that_cannot_be_are_named(tmp_path: Path, text: str, message: str):
         ("id,label\na,x\n", {}, "archive.columns.labels: there is no column labels"),
         ("id,labels\na,x\n", {}, "archive.split.by: table needs the column split"),
         ("id,labels\na,x\n", {"split": {"by": "group"}}, "archive.split.by: group needs the column group"),
-        ("id,labels\na,x\n", {"split": {"by": "hold_out", "test": ["x"]}}, "hold_out needs the column country"),
+        (
+            "id,labels\na,x\n",
+            {"split": {"by": "hold_out", "column": "z", "test": ["x"]}},
+            "hold_out needs the column z",
+        ),
         (
             "id,labels,split\na,x,train\n",
             {"bands": {"VV": "{scene}/VV.tif", "VH": "{id}.tif"}},
@@ -234,7 +238,10 @@ def test_the_real_table_has_17_of_19_classes(tmp_path: Path):
     assert len(sets["labels"].classes) == 17
     found = table.read(config)
     assert (found.height, found["group"].n_unique()) == (186, 82)
-    assert found["longitude"].null_count() == found["date"].null_count() == 0
+    assert found["date"].null_count() == 0
+    placed, places_from, _ = table.located(found, list)
+    assert places_from == "table" if "longitude" in rows[found["patch_id"][0]] else "names"
+    assert placed["longitude"].null_count() == placed["country"].null_count() == 0
     for patch_id, result in zip(found["patch_id"], results, strict=True):
         assert isinstance(result, dict)
         assert [sets["labels"].classes[i] for i in result["labels"]] == sorted(rows[patch_id])

@@ -5,16 +5,20 @@ import tarfile
 from pathlib import Path
 from typing import Any
 
+import geopandas
 import imagecodecs
 import numpy as np
 import polars as pl
 import pytest
 import rasterio
+import shapely
 from earthprobe.config import resolve
 from earthprobe.errors import UserError
 from earthprobe.steps import index, index_members, index_table, shard, shard_statistics
 from earthprobe.storage.parquet import read_metadata
 from earthprobe.storage.pixels import read_shards
+from rasterio.transform import from_origin
+from rasterio.warp import transform
 
 from tests.conftest import SHARED, needs
 
@@ -139,6 +143,58 @@ class Own:
     def config(self, **more: Any) -> dict[str, Any]:
         units = dict.fromkeys(self.bands, "8 bits")
         return archive(self.root / "t.csv", self.root, bands=self.bands, units=units, **more)
+
+
+def georeferenced(own: Own) -> dict[str, tuple[float, float]]:
+    """Writes an archive's files anew, each with a place of its own in Serbia; returns their middles in degrees."""
+    middles = {}
+    for number, (name, pixels) in enumerate(own.pixels.items()):
+        west, north = 450_000 + 5_000 * number, 4_950_000.0
+        given = {"count": 3, "height": 16, "width": 16, "dtype": "uint8", "crs": "EPSG:32634"}
+        with rasterio.open(
+            own.root / f"{name}.tif", "w", driver="GTiff", transform=from_origin(west, north, 10, 10), **given
+        ) as image:
+            image.write(pixels)
+        x, y = transform("EPSG:32634", "EPSG:4326", [west + 80], [north - 80])
+        middles[name] = (x[0], y[0])
+    return middles
+
+
+def test_places_of_a_table_without_any_are_those_of_its_geotiffs(tmp_path: Path):
+    own = Own(tmp_path / "own")
+    middles = georeferenced(own)
+    own.write("p3")  # one lies nowhere
+    patches = listed(own.config(), [own.root], tmp_path)
+    table = pl.read_parquet(patches)
+    assert read_metadata(patches)["places_from"] == "files"
+    for patch_id, *place in table.select("patch_id", "longitude", "latitude").rows():
+        assert place == ([None, None] if patch_id == "p3" else pytest.approx(list(middles[patch_id]), abs=1e-9))
+    assert table["country"].to_list() == ["Serbia"] * 3 + [None] + ["Serbia"] * 4
+    footprints = geopandas.read_parquet(patches)
+    assert footprints.geometry[0].contains(shapely.Point(*middles["p0"]))
+    assert footprints.geometry[0].geom_type == "Polygon"
+    sharded(patches, [own.root], "cam", tmp_path)
+    assert read_metadata(tmp_path / "cam.parquet")["rejected"] == []
+
+
+def test_a_country_is_held_out_that_the_place_says(tmp_path: Path):
+    own = Own(tmp_path / "own")
+    georeferenced(own)
+    with pytest.raises(UserError, match=r"no patch has the country Finland: there are Serbia"):
+        listed(own.config(split={"by": "hold_out", "test": ["Finland"]}), [own.root], tmp_path)
+
+
+def test_a_file_that_lies_elsewhere_than_the_table_says_is_rejected(tmp_path: Path):
+    own = Own(tmp_path / "own")
+    middles = georeferenced(own)
+    moved = {**middles, "p2": (20.0, 44.0)}
+    lines = (own.root / "t.csv").read_text().splitlines()
+    rows = [f"{line},{moved[line[:2]][0]:.4f},{moved[line[:2]][1]:.4f}" for line in lines[1:]]
+    (own.root / "t.csv").write_text("\n".join([f"{lines[0]},longitude,latitude", *rows]))
+    sharded(listed(own.config(), [own.root], tmp_path), [own.root], "cam", tmp_path)
+    ((patch_id, _, reason),) = read_metadata(tmp_path / "cam.parquet")["rejected"]
+    assert patch_id == "p2"
+    assert reason.startswith("p2.tif lies at 460080, 4949920 (EPSG:32634) by its GeoTIFF tags, and the patch at ")
 
 
 KINDS = [("tif", "int16"), ("png", "uint8"), ("png", "uint16"), ("npy", "float64")]

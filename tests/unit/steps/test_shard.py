@@ -1,3 +1,4 @@
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,33 @@ def test_an_unreadable_patch_is_left_out_and_named(twelve: TinyArchive, patches_
     for patch_id, planes in zip(ids, pixels, strict=True):
         for band, plane in zip(S1, planes, strict=True):
             np.testing.assert_array_equal(plane, read_band(twelve.s1_folder / patch_id / f"{patch_id}_{band}.tif"))
+
+
+def test_a_patch_whose_file_lies_elsewhere_than_its_name_says_is_left_out(tmp_path: Path):
+    real = needs(SHARED / "real-patches")
+    georeferenced = []
+    for path in sorted(real.glob("S1/*/*_VV.tif")):
+        with rasterio.open(path) as image:
+            if image.crs is not None:
+                georeferenced.append(path.parent)
+    folder = tmp_path / "BigEarthNet-S1-v1.0"
+    names = [path.name for path in georeferenced[:3]]
+    # The pixels of one patch under the name of its neighbour to the south.
+    *start, row = names[2].split("_")
+    wrong = "_".join([*start, str(int(row) + 1)])
+    for source, name in zip(georeferenced[:3], [*names[:2], wrong], strict=True):
+        for band in ("VV", "VH"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            shutil.copy(source / f"{source.name}_{band}.tif", folder / name / f"{name}_{band}.tif")
+    lists = {}
+    for split, name in zip(("train", "val", "test"), [*names[:2], wrong], strict=True):
+        lists[split] = tmp_path / f"{split}.csv"
+        lists[split].write_text(f"S2A_MSIL2A_20170613T101031_0_45,{name}\n")
+    patches = index_folder(folder, lists, tmp_path, 1, "moved")
+    shard.run(patches=patches, sensor="s1", source=[folder], shard=0, output=tmp_path / "shard.parquet")
+    ((patch_id, _, reason),) = read_metadata(tmp_path / "shard.parquet")["rejected"]
+    assert patch_id == wrong
+    assert "by its GeoTIFF tags, and the patch at" in reason
 
 
 def test_swapped_bands_name_the_shard(tiny: TinyArchive, patches_of: Indexer, tmp_path: Path):

@@ -1,16 +1,20 @@
 """Anybody's archive: what a table says of its patches, row by row."""
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import polars as pl
 
 from earthprobe.archives.check_table import check_columns
+from earthprobe.archives.countries import countries
 from earthprobe.archives.grid import centres, date_of
 from earthprobe.archives.read_table import read_any
 from earthprobe.errors import UserError
+from earthprobe.storage.geotiff import Frame, centre
+from earthprobe.storage.patches import FILES, NAMES, TABLE
 
 SPLIT_NAMES = {"train": "train", "val": "val", "valid": "val", "validation": "val", "test": "test"}
 """What tables call splits, and what they are called here."""
@@ -43,16 +47,58 @@ def read(archive: Mapping[str, Any]) -> pl.DataFrame:
     for name in KNOWN:
         column = table[columns[name]] if columns[name] in table.columns else pl.Series([None] * len(ids))
         found[name] = _READERS[name](path, columns[name], column)
-    known = ids.to_list()
     if found["date"].null_count() == len(ids):  # as the names of BigEarthNet have them
-        found["date"] = pl.Series([date_of(patch_id) for patch_id in known], dtype=pl.Date)
-    if found["longitude"].null_count() == len(ids):
-        places = pl.DataFrame(centres(known), schema=["longitude", "latitude"]).fill_nan(None)
-        found |= {name: places[name] for name in places.columns}
+        found["date"] = pl.Series([date_of(patch_id) for patch_id in ids], dtype=pl.Date)
     rest = [name for name in table.columns if name not in found and name != "id"]
     return pl.DataFrame({**{n: c.rename(n) for n, c in found.items()}, "id": ids.rename("id")}).hstack(
         table.select(rest)
     )
+
+
+class Located(NamedTuple):
+    """Patches with their places.
+
+    Attributes:
+        table: with longitude, latitude and country, where they are known.
+        places_from: what says the places, see :mod:`earthprobe.storage.patches`; None where nothing does.
+        frames: of each patch the extent of its file, where that says the places.
+    """
+
+    table: pl.DataFrame
+    places_from: str | None
+    frames: Mapping[str, Frame]
+
+
+def located(table: pl.DataFrame, read_frames: Callable[[], Sequence[Frame | None]]) -> Located:
+    """Finds the places of patches: the table's own, those in names as BigEarthNet has them, or the files'.
+
+    Args:
+        table: of :func:`read`.
+        read_frames: reads the extent of each patch's file; called only where nothing else says a place.
+
+    Raises:
+        UserError: a file is in a coordinate system that is not known.
+    """
+    ids = table["patch_id"].to_list()
+    frames: dict[str, Frame] = {}
+    if table["longitude"].null_count() < table.height:
+        places_from: str | None = TABLE
+        places = table.select("longitude", "latitude").fill_null(float("nan")).to_numpy()
+    else:
+        places_from, places = NAMES, centres(ids)
+        if np.isnan(places).all():
+            frames = {name: frame for name, frame in zip(ids, read_frames(), strict=True) if frame}
+            places_from = FILES if frames else None
+            try:
+                places = np.array([centre(frames[name]) if name in frames else (np.nan, np.nan) for name in ids])
+            except ValueError as error:
+                raise UserError(f"the GeoTIFF tags of a patch say no place: {error}") from error
+        table = table.with_columns(
+            longitude=pl.Series(places[:, 0], nan_to_null=True), latitude=pl.Series(places[:, 1], nan_to_null=True)
+        )
+    if table["country"].null_count() == table.height:
+        table = table.with_columns(country=pl.Series(countries(places), dtype=pl.String))
+    return Located(table, places_from, frames)
 
 
 def _check_ids(path: Path, ids: pl.Series) -> None:

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from earthprobe import registry
 from earthprobe.archives import grid
+from earthprobe.archives.countries import countries
 from earthprobe.archives.interface import SPLITS, Entry
 from earthprobe.errors import UserError
 from earthprobe.sensors import BANDS
@@ -22,7 +23,7 @@ from earthprobe.storage.band_files import BandFile, stored
 from earthprobe.storage.files import replacing, write_csv
 from earthprobe.storage.geoparquet import described, footprints, geographic
 from earthprobe.storage.parquet import with_metadata
-from earthprobe.storage.patches import SCHEMA, shard_of
+from earthprobe.storage.patches import NAMES, SCHEMA, shard_of
 from earthprobe.storage.source import folders_of
 
 log = logging.getLogger(__name__)
@@ -183,16 +184,19 @@ def run(
             "simulated": simulated,
             "shards": shards,
             "mismatches": dict(counts_of),
+            "places_from": NAMES,
             "bands": stored(_band_files(registry.kind("archives", kind).facts["paths"])),
         }
+        centres = grid.centres(found)
+        named_countries = [entry.country for entry in entries]
         columns = [
             found,
             [entry.s2_id for entry in entries],
             [entry.split for entry in entries],
             [grid.scene_of(patch_id) for patch_id in found],
-            [entry.country for entry in entries],
+            named_countries if any(named_countries) else countries(centres),
             [entry.date for entry in entries],
-            *grid.centres(found).T,
+            *centres.T,
             [shard_of(patch_id, shards) for patch_id in found],
             [folders[patch_id] for patch_id in found],
             [module.folder_of("s2", entry.patch_id, entry.s2_id) for entry in entries],

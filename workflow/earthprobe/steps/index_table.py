@@ -4,6 +4,9 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +18,23 @@ import pyarrow.parquet as pq
 from earthprobe.archives import grid, splits
 from earthprobe.archives.bands import band_files
 from earthprobe.archives.interface import SPLITS
-from earthprobe.archives.table import KNOWN, read
+from earthprobe.archives.table import KNOWN, located, read
 from earthprobe.archives.table_labels import names_of
 from earthprobe.errors import UserError
 from earthprobe.storage.band_files import BandFile, columns_in, stored
 from earthprobe.storage.files import replacing, write_csv
 from earthprobe.storage.geoparquet import FIELDS, described, footprints, geographic
+from earthprobe.storage.geotiff import Frame, frame_of
+from earthprobe.storage.geotiff import corners as corners_of
 from earthprobe.storage.parquet import with_metadata
 from earthprobe.storage.patches import shard_of
 from earthprobe.storage.rasters import Raster, decode
 from earthprobe.storage.source import Source, open_source, top_of
 
 log = logging.getLogger(__name__)
+
+READERS = 8
+"""Threads: on a network disk opening a file is mostly waiting."""
 
 TRIED = 200
 """Patches among which one must be readable in each band, to learn the size and type of its pixels."""
@@ -53,6 +61,9 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
         table = read(config)
         how = config["split"]
         drawn = how["by"] != "table"
+        given = band_files(config)
+        found = _discovered(config, given, table, files)
+        table, places_from, frames = located(table, partial(_frames, files, found, table))
         kinds = rarest(names_of(config), table["patch_id"]) if drawn else []
         table = table.with_columns(split=pl.Series(splits.split(table, how, kinds), dtype=pl.String))
         if how["by"] == "folds":
@@ -63,9 +74,7 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
         _check_splits(config, Counter(table["split"].to_list()))
         if none:
             log.warning("%d patches: in no split", len(none))
-        given = band_files(config)
         source_paths = [file.path for file in given.values()]
-        found = _discovered(config, given, table, files)
         shards = pl.Series([shard_of(patch_id, config["shards"]) for patch_id in table["patch_id"]], dtype=pl.UInt16)
         extra = [name for name in columns_in(source_paths) if name not in ("patch_id", *KNOWN)]
         folds = ["folds"] if "folds" in table.columns else []
@@ -76,13 +85,14 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
             "simulated": False,
             "shards": config["shards"],
             "mismatches": {"in no split": len(none)} if none else {},
+            "places_from": places_from,
             "bands": stored(found),
             "fit": config["fit"],
             "folds": {key: how[key] for key in ("folds", "repeats", "seed")} if folds else None,
         }
         arrow = kept.to_arrow().cast(_plain_text(kept))
         schema = with_metadata(arrow.schema, metadata)
-        corners = _corners(kept)
+        corners = _corners(kept, frames)
         if corners is not None:
             places = footprints(corners)
             for field, column in zip(FIELDS, places, strict=True):
@@ -91,8 +101,11 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
         pq.write_table(arrow.cast(schema), part, compression="zstd")
 
 
-def _corners(table: pl.DataFrame) -> npt.NDArray[np.float64] | None:
-    """The corners of patches where their names say them, as those of BigEarthNet do, else their centres, if known."""
+def _corners(table: pl.DataFrame, frames: Mapping[str, Frame]) -> npt.NDArray[np.float64] | None:
+    """The corners of patches where their names or files say them, else their centres, if known."""
+    if frames:
+        unknown = np.full((4, 2), np.nan)
+        return np.stack([corners_of(frames[name]) if name in frames else unknown for name in table["patch_id"]])
     corners = grid.footprints(table["patch_id"].to_list())
     if np.isfinite(corners).all():
         return corners
@@ -149,6 +162,24 @@ def _discovered(
         sizes = {name: max(1, round(config["size"] * file.band.size / finest)) for name, file in found.items()}
         found = {n: file._replace(band=file.band._replace(size=sizes[n])) for n, file in found.items()}
     return found
+
+
+def _frames(files: Sequence[Path], bands: Mapping[str, BandFile], table: pl.DataFrame) -> list[Frame | None]:
+    """The extent of each patch by the tags of its first TIFF; None where it has none."""
+    paths = [file.path for file in bands.values() if file.path.lower().endswith((".tif", ".tiff", "}"))]
+    rows = table.to_dicts()
+    source = open_source(files, {path.format_map(row) for path in paths for row in rows})
+
+    def frame(row: Mapping[str, Any]) -> Frame | None:
+        for path in paths:
+            with suppress(ValueError):
+                return frame_of(source.read(path.format_map(row)))
+        return None
+
+    if not any(frame(row) for row in rows[:TRIED]):
+        return [None] * len(rows)
+    with ThreadPoolExecutor(READERS) as pool:
+        return list(pool.map(frame, rows, chunksize=16))
 
 
 def _first(source: Source, path: str, number: int, rows: Sequence[Mapping[str, Any]]) -> Raster | str:

@@ -3,15 +3,11 @@
 import logging
 import math
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, NamedTuple
 
-import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe.archives.interface import absent
@@ -21,47 +17,19 @@ from earthprobe.sensors import DECIBELS, LIMITS, REFLECTANCE, Band
 from earthprobe.storage.band_files import BandFile, band_files_of, columns_in
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
+from earthprobe.storage.patches import NAMES
 from earthprobe.storage.pixel_sums import PixelSums
-from earthprobe.storage.rasters import Stack, band_of, decode_all, whole
-from earthprobe.storage.source import Source, open_source
-from earthprobe.storage.tiff import SAMPLE_FORMATS, decode_band, plain_start
+from earthprobe.storage.row_group import Patch, RowGroup, schema_of
+from earthprobe.storage.source import open_source
 
 log = logging.getLogger(__name__)
 
 ROW_GROUP = 256  # patches; 29 MB of pixels of Sentinel-1, so that a reader holds little and seeks rarely
 READERS = 8  # threads: on a network disk opening a file is mostly waiting
-PATCHES_A_JOB = 16
-TIFF = (".tif", ".tiff", ".TIF", ".TIFF")
+NEAR = 1.0
+"""Metres within which a file's middle is the one that a name says."""
 FEWEST_FOR_BAND_ORDER = 8
 """A single patch of open water can have VV below VH; the mean over this many patches has not."""
-
-
-class Patch(NamedTuple):
-    """A patch of a shard.
-
-    Attributes:
-        patch_id: its id.
-        split: its split.
-        paths: where the file of each band lies, below the archive's root.
-    """
-
-    patch_id: str
-    split: str
-    paths: Sequence[str]
-
-
-def schema_of(bands: Mapping[str, Band]) -> pa.Schema:
-    """The columns of a shard: each band as it is published, row by row.
-
-    That no pixel can be null spares Parquet a level for each: a fifth of the time of reading.
-    """
-
-    def column(name: str) -> pa.Field:
-        band = bands[name]
-        pixel = pa.field("element", pa.type_for_alias(band.dtype), nullable=False)
-        return pa.field(name, pa.list_(pixel, band.size * band.size), nullable=False)
-
-    return pa.schema([("patch_id", pa.string()), *map(column, bands)])
 
 
 def run(
@@ -119,14 +87,16 @@ def run(
             # Where there is one sensor alone, a patch without its files is not whole.
             may_lack = sensor != "s1" and any(band["sensor"] != sensor for band in archive["bands"].values())
             fit, size = archive.get("fit"), min(ROW_GROUP, len(members))
-            blocks = [_Block(files, absent(sensor) if may_lack else "", band_files, fit, size) for _ in range(2)]
+            lacks = absent(sensor) if may_lack else ""
+            off = NEAR if archive.get("places_from") == NAMES else None
+            blocks = [RowGroup(files, lacks, band_files, fit, off, size) for _ in range(2)]
             for number, group in enumerate(groups):
                 if number == 0:
                     blocks[0].begin(pool, group)
                 if number + 1 < len(groups):  # the next group is read while this one is written
                     blocks[(number + 1) % 2].begin(pool, groups[number + 1])
                 block = blocks[number % 2]
-                for (patch_id, split, _), result in zip(group, block.results(), strict=True):
+                for (patch_id, split, *_), result in zip(group, block.results(), strict=True):
                     if isinstance(result, str):
                         log.warning("rejected %s: %s", patch_id, result)
                         rejected.append((patch_id, split, result))
@@ -161,92 +131,13 @@ def run(
 
 def _members(patches: Path, files: Mapping[str, BandFile], shard: int) -> list[Patch]:
     paths = [file.path for file in files.values()]
-    columns = list(dict.fromkeys(["patch_id", "split", *columns_in(paths)]))
+    columns = list(dict.fromkeys(["patch_id", "split", "longitude", "latitude", *columns_in(paths)]))
     table = pl.scan_parquet(patches).filter(pl.col("shard") == shard).sort("patch_id").select(columns).collect()
-    return [
-        Patch(row["patch_id"], row["split"], [path.format_map(row) for path in paths])
-        for row in table.iter_rows(named=True)
-    ]
-
-
-class _Block:
-    """A row group's pixels, read by several threads into memory that the next but one row group uses again."""
-
-    def __init__(self, source: Source, lacks: str, files: Mapping[str, BandFile], fit: str | None, size: int) -> None:
-        """Makes room.
-
-        Args:
-            source: of the files.
-            lacks: why a patch is left out that has none; empty where each must have them.
-            files: where each band is.
-            fit: what is done with patches of other sizes; None of published archives, whose files have one band each.
-            size: patches.
-        """
-        self._source = source
-        self._fit = fit
-        self._lacks = lacks
-        self._files = list(files.values())
-        self._schema = schema_of({name: file.band for name, file in files.items()})
-        self._planes: dict[str, npt.NDArray[Any]] = {
-            name: np.empty((size, file.band.size**2), dtype=file.band.dtype) for name, file in files.items()
-        }
-        self._group: Sequence[Patch] = ()
-        self._jobs: list[Future[list[list[PixelSums] | str]]] = []
-        self._results: list[list[PixelSums] | str] = []
-
-    def begin(self, pool: ThreadPoolExecutor, group: Sequence[Patch]) -> None:
-        """Starts to read patches; each job reads several, since a job costs as much as a patch."""
-        self._group = group
-        self._jobs = [pool.submit(self._read, start) for start in range(0, len(group), PATCHES_A_JOB)]
-
-    def results(self) -> list[list[PixelSums] | str]:
-        """Waits for the patches: the sums of each band, or the reason why the patch cannot be read."""
-        self._results = [result for job in self._jobs for result in job.result()]
-        return self._results
-
-    def table(self) -> pa.Table:
-        """The patches that could be read."""
-        rows = [row for row, result in enumerate(self._results) if not isinstance(result, str)]
-        columns = []
-        for name, planes in self._planes.items():
-            kept = planes[: len(rows)] if len(rows) == len(self._group) else planes[rows]
-            columns.append(
-                pa.FixedSizeListArray.from_arrays(pa.array(kept.ravel()), type=self._schema.field(name).type)
-            )
-        ids = pa.array([self._group[row].patch_id for row in rows], pa.string())
-        return pa.table([ids, *columns], schema=self._schema)
-
-    def _read(self, start: int) -> list[list[PixelSums] | str]:
-        results: list[list[PixelSums] | str] = []
-        for row, member in enumerate(self._group[start : start + PATCHES_A_JOB], start):
-            try:
-                self._read_patch(member, row)
-            except ValueError as error:
-                nothing = self._lacks and not any(map(self._source.has, member.paths))
-                results.append(self._lacks if nothing else str(error))
-            else:
-                results.append([PixelSums.of(planes[row]) for planes in self._planes.values()])
-        return results
-
-    def _read_patch(self, member: Patch, row: int) -> None:
-        """Reads the bands of a patch into a row; of a file with several, all at once."""
-        stacks: dict[str, Stack] = {}
-        for path, (band, _, number), planes in zip(member.paths, self._files, self._planes.values(), strict=True):
-            name = path.rpartition("/")[2]
-            if path not in stacks:
-                content = self._source.read(path)
-                if self._fit is None or _is_plain(content, name, band):  # the fast way
-                    planes[row] = decode_band(content, name, band.size, band.dtype).ravel()
-                    continue
-                stacks[path] = decode_all(content, name)
-            planes[row] = whole(band_of(stacks[path], name, number), name, band, self._fit, member.patch_id).ravel()
-
-
-def _is_plain(content: bytes, name: str, band: Band) -> bool:
-    """Whether a file is a plain TIFF of one band, as the archive's are."""
-    if not name.endswith(TIFF) or band.dtype not in SAMPLE_FORMATS:
-        return False
-    return plain_start(content, band.size, band.dtype) is not None
+    found = []
+    for row in table.iter_rows(named=True):
+        place = None if row["longitude"] is None or row["latitude"] is None else (row["longitude"], row["latitude"])
+        found.append(Patch(row["patch_id"], row["split"], place, [path.format_map(row) for path in paths]))
+    return found
 
 
 def oddity(bands: Mapping[str, Band], sums: Sequence[PixelSums]) -> str:

@@ -25,6 +25,10 @@ SCHEMA = pa.schema(
 """Patches of a ``group`` are not independent: they are of one scene. ``folder_s1`` and ``folder_s2`` say where a
 patch's files lie, below the archive's folder of the sensor."""
 
+NAMES, TABLE, FILES = "names", "table", "files"
+"""Where the places of an archive's patches are from: from their names, which say them to the metre, a user's table, or
+the tags of GeoTIFFs. It stands in the metadata (``places_from``)."""
+
 
 def shard_of(patch_id: str, shards: int) -> int:
     """The shard of a patch: a hash of its id alone, so that no patch moves when another is added."""
