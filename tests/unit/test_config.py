@@ -300,6 +300,8 @@ def test_an_entry_on_a_command_line_gets_its_defaults():
         "metric": "l2",
         "k": 3,
         "temperature": 0.07,
+        "scale": True,
+        "protocol": None,
     }
     for text, message in (
         ("{", "--probe: { is not valid JSON"),

@@ -186,6 +186,7 @@ EDITS = [
     ("models/protocols", EMBED),
     ("evaluation/intervals", EVALUATE),
     ("probes/losses", TWO_KINDS),
+    ("probes/protocols", TRAIN),
     ("models/statistics", {"embed_on_cpu": 3, **ONE_MODEL}),
     ("steps/embed_weights", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
     ("storage/download", {}),

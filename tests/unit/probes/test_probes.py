@@ -38,13 +38,17 @@ def test_every_kind_is_tested():
     assert {name_of(module) for module, _ in PROBES} == set(registry.names("probes"))
 
 
+BY_THE_STEP = {"scale", "protocol"}
+"""Options that the step of training acts on, for every kind alike."""
+
+
 @pytest.mark.parametrize("kind", registry.names("probes"))
 def test_the_options_and_defaults_of_a_kind_are_those_of_its_yaml_file(kind: str):
     parameters = inspect.signature(registry.load("probes", kind).fit).parameters
     keywords = {name: p.default for name, p in parameters.items() if p.kind is inspect.Parameter.KEYWORD_ONLY}
     assert keywords.pop("threads") is inspect.Parameter.empty
     facts = registry.kind("probes", kind).facts
-    options = facts["options"]
+    options = {name: option for name, option in facts["options"].items() if name not in BY_THE_STEP}
     described = {name: option["default"] for name, option in options.items() if "default" in option}
     assert keywords.keys() == options.keys()
     for name, default in keywords.items():

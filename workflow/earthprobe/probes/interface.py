@@ -2,7 +2,8 @@
 
 A kind's module has
 
-- ``fit(data, *, threads, **options) -> Fitted``, whose keywords are the options of its YAML file;
+- ``fit(data, *, threads, **options) -> Fitted``, whose keywords are the options of its YAML file, but for ``scale`` and
+  ``protocol``, on which the step of training acts;
 - ``read(model) -> Callable[[Floats], Floats]``: a saved model, as a function from embeddings as the feature set holds
   them, shape (patches, dimensions), to a probability a class, shape (patches, classes).
 """

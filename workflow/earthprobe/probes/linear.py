@@ -3,14 +3,16 @@
 import logging
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F  # noqa: N812
+from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from earthprobe.probes.interface import Data, Fitted, Floats
+from earthprobe.probes.interface import Bools, Data, Fitted, Floats
 from earthprobe.probes.losses import LOSSES, MEANS, PROBABILITIES
 from earthprobe.progress import Progress
 
@@ -22,6 +24,9 @@ def fit(
     *,
     threads: int,
     strengths: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001),
+    c: Sequence[float] | None = None,
+    select: str = "loss",
+    refit: bool = False,
     max_iterations: int = 500,
 ) -> Fitted:
     """Fits one logistic regression a class, all at once, for each strength of the penalty.
@@ -29,7 +34,9 @@ def fit(
     The loss is the mean over patches of the sum over classes of the binary cross-entropy, plus
     strength / 2 * ||weights||^2; the intercepts are free. Where a patch has one class, it is a single regression over
     all classes, and the cross-entropy that of its softmax. A strength s is scikit-learn's C = 1 / (s * patches).
-    The strength with the lowest cross-entropy on val is kept; there is no refit on train and val together.
+    The strength that is best on val is kept: with the lowest cross-entropy, unless ``select`` says otherwise. With
+    ``refit`` test is scored by a regression that is fitted once more on train and val together; a C means the same
+    weight of the penalty a patch there, a strength the same weight in all.
 
     All classes share each pass over the features, and the steps are scaled by the curvature that each class has at
     its share, which takes a few passes where plain L-BFGS takes hundreds.
@@ -46,28 +53,42 @@ def fit(
     weight, bias = torch.zeros(y.shape[1], x.shape[1], device=device), torch.log(share / (1 - share))
     curvature = Curvature(x, share)
     tried = []
+    if c is not None:
+        strengths = [1 / (value * len(x)) for value in c]
     entropy, probability = MEANS[data.task], PROBABILITIES[data.task]
     progress = Progress(log, len(strengths), "strengths")
-    best: tuple[float, float, Tensor, Tensor] | None = None
+    best: tuple[float, dict[str, Any], Tensor, Tensor] | None = None
     # From the strongest on, each fit starts where the last one ended.
     for strength in sorted(strengths, reverse=True):
         weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, max_iterations, data.task)
         with torch.inference_mode():
-            val_loss = float(entropy(F.linear(x_val, weight, bias), y_val))
+            logits = F.linear(x_val, weight, bias)
+            val_loss = float(entropy(logits, y_val))
         log.info("strength %g: loss %.5f on val after %d iterations", strength, val_loss, iterations)
         progress.add(1)
         tried.append({"strength": strength, "val_loss": val_loss, "iterations": iterations})
-        if best is None or val_loss < best[0]:
-            best = (val_loss, strength, weight, bias)
+        worth = -val_loss
+        if select != "loss":
+            worth = quality(probability(logits).cpu().numpy(), data.parts["val"].targets, select, data.task)
+            tried[-1][f"val_{select}"] = worth
+        if best is None or worth > best[0]:
+            best = (worth, tried[-1], weight, bias)
     assert best is not None  # the schema asks for at least one strength  # noqa: S101
-    val_loss, strength, weight, bias = best
-    with torch.inference_mode():
-        scores = {
-            split: probability(F.linear(torch.from_numpy(data.parts[split].features).to(device), weight, bias))
-            .cpu()
-            .numpy()
-            for split in ("val", "test")
-        }
+    _, kept, weight, bias = best
+
+    def scored(split: str) -> Floats:
+        with torch.inference_mode():
+            logits = F.linear(torch.from_numpy(data.parts[split].features).to(device), weight, bias)
+            result: Floats = probability(logits).cpu().numpy()
+        return result
+
+    scores = {"val": scored("val")}
+    if refit:
+        x, y = torch.cat([x, x_val]), torch.cat([y, y_val])
+        strength = kept["strength"] if c is None else kept["strength"] * (len(x) - len(x_val)) / len(x)
+        curvature = Curvature(x, (y.sum(0) + 0.5) / (len(y) + 1))
+        weight, bias, _ = minimise(x, y, weight, bias, strength, curvature, max_iterations, data.task)
+    scores["test"] = scored("test")
     tensors = {
         "weight": weight.cpu(),
         "bias": bias.cpu(),
@@ -79,8 +100,26 @@ def fit(
     def save(path: Path) -> None:
         path.write_bytes(safetensors.torch.save(tensors))
 
-    chosen = {"strength": strength, "val_loss": val_loss, "tried": tried, "refit": False}
+    chosen = {"strength": kept["strength"], "val_loss": kept["val_loss"], "tried": tried, "refit": refit}
+    if select != "loss":
+        chosen["select"] = select
     return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
+
+
+def quality(scores: Floats, targets: Bools, select: str, task: str) -> float:
+    """How good scores on val are, in place of their loss.
+
+    Args:
+        scores: shape (patches, classes).
+        targets: shape (patches, classes).
+        select: ``map_micro``, or ``map_macro``, over the classes that occur.
+        task: where a patch has one class (``single``), it is the accuracy.
+    """
+    if task == "single":
+        return float((scores.argmax(axis=1) == targets.argmax(axis=1)).mean())
+    there = targets.any(axis=0)
+    average = select.removeprefix("map_")
+    return float(average_precision_score(targets[:, there], scores[:, there], average=average))
 
 
 def read(model: Path) -> Callable[[Floats], Floats]:

@@ -18,6 +18,7 @@ from earthprobe.archives.interface import SPLITS
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
 from earthprobe.probes.interface import Data, Fitted, Floats, Part
+from earthprobe.probes.protocols import applied
 from earthprobe.storage.embeddings import read_embeddings
 from earthprobe.storage.files import replacing
 from earthprobe.storage.label_matrix import classes_of, label_matrix
@@ -53,11 +54,13 @@ def run(
         model: the model's file; of folds that of a probe fitted on all patches, a fifth of which it chose on.
     """
     entry = entry_of("probes", probe, "--probe")
-    options = {key: value for key, value in entry.items() if key != "kind"}
+    entry = applied(entry)
+    options = {key: value for key, value in entry.items() if key not in ("kind", "scale")}
     fit = registry.load("probes", entry["kind"]).fit
     with replacing(scores) as scores_part, replacing(model) as model_part:
         classes, said = classes_of(index, label_set), read_metadata(index)
-        fitting = Fitting(entry["kind"], partial(fit, **options), threads, said["tasks"][label_set])
+        task, scale = said["tasks"][label_set], entry.get("scale", True)
+        fitting = Fitting(entry["kind"], partial(fit, **options), threads, task, scale)
         if said.get("folds"):
             scored = fitting.over_folds(features, rows_of(features, index, label_set), len(classes), said["folds"])
         else:
@@ -109,16 +112,18 @@ class Fitting(NamedTuple):
         fit: fits it.
         threads: CPU threads.
         task: of the label set.
+        scale: whether features are standardised.
     """
 
     kind: str
     fit: Callable[..., Fitted]
     threads: int
     task: str
+    scale: bool = True
 
     def over_splits(self, features: Path, index: Path, label_set: str, classes: int) -> Scored:
         """Fits on train, and scores val and test."""
-        data = load(features, index, label_set, classes, self.task)
+        data = load(features, index, label_set, classes, self.task, self.scale)
         patches = {split: len(part.ids) for split, part in data.parts.items()}
         log.info("%s, %s: %s", self.kind, label_set, patches)
         fitted = self._fitted(data)
@@ -133,8 +138,8 @@ class Fitting(NamedTuple):
             np.concatenate([part.targets for part in kept.values()]),
             {
                 "chosen": fitted.chosen,
-                "standardised": "by mean and standard deviation of the train split",
-                "fitted_on": "train",
+                "standardised": "by mean and standard deviation of the train split" if self.scale else "not at all",
+                "fitted_on": "train and val" if fitted.chosen.get("refit") else "train",
                 "patches": patches,
             },
             fitted.save,
@@ -160,14 +165,14 @@ class Fitting(NamedTuple):
                     raise UserError(f"{features}: a fold has no patch left of those with pixels: give fewer folds")
                 parts = {split: whole.where(mask) for split, mask in masks.items()}
                 unseen.update(np.flatnonzero(~parts["train"].targets.any(axis=0)).tolist())
-                fitted = self._fitted(standardised(parts, self.task), threads)
+                fitted = self._fitted(standardised(parts, self.task, self.scale), threads)
                 scores[repeat, masks["test"]] = fitted.scores["test"]
                 chosen.append(fitted.chosen)
         for number, times in unseen.items():
             log.warning("class %d has no positive in the training part of %d of %d fits", number, times, len(chosen))
         masks = {"val": numbers[:, 0] == 0, "test": numbers[:, 0] == 0, "train": numbers[:, 0] != 0}
         parts = {split: whole.where(mask) for split, mask in masks.items()}
-        last = self._fitted(standardised(parts, self.task), threads)
+        last = self._fitted(standardised(parts, self.task, self.scale), threads)
         return Scored(
             whole.ids * repeats,
             ["test"] * (len(whole.ids) * repeats),
@@ -178,7 +183,9 @@ class Fitting(NamedTuple):
             {
                 "chosen": chosen[0],
                 "chosen_by_fold": chosen,
-                "standardised": "by mean and standard deviation of the training part of each fold",
+                "standardised": "by mean and standard deviation of the training part of each fold"
+                if self.scale
+                else "not at all",
                 "fitted_on": f"all but two of {count} folds, of which one chooses",
                 "patches": {"test": len(whole.ids), "train": round(len(whole.ids) * (count - 2) / count)},
                 "folds": dict(folds),
@@ -210,7 +217,9 @@ def _table(scored: Scored, size: int, metadata: Mapping[str, Any]) -> pa.Table:
     return table.cast(with_metadata(table.schema, metadata))
 
 
-def load(features: Path, index: Path, label_set: str, classes: int, task: str = "multilabel") -> Data:
+def load(
+    features: Path, index: Path, label_set: str, classes: int, task: str = "multilabel", scale: bool = True
+) -> Data:
     """Reads and standardises a feature set with a label set, split by split.
 
     Raises:
@@ -218,7 +227,7 @@ def load(features: Path, index: Path, label_set: str, classes: int, task: str = 
     """
     rows = rows_of(features, index, label_set)
     splits = {split: rows.filter(pl.col("split") == split) for split in SPLITS}
-    return standardised(_parts(features, splits, classes), task)
+    return standardised(_parts(features, splits, classes), task, scale)
 
 
 def rows_of(features: Path, index: Path, label_set: str) -> pl.DataFrame:
@@ -261,8 +270,11 @@ def _parts(features: Path, splits: Mapping[str, pl.DataFrame], classes: int) -> 
     }
 
 
-def standardised(parts: dict[str, Part], task: str = "multilabel") -> Data:
-    """Standardises all parts, in place, by mean and deviation of train."""
+def standardised(parts: dict[str, Part], task: str = "multilabel", scale: bool = True) -> Data:
+    """Standardises all parts, in place, by mean and deviation of train, unless features stay as they are."""
+    if not scale:
+        dimensions = parts["train"].features.shape[1]
+        return Data(parts, np.zeros(dimensions, np.float32), np.ones(dimensions, np.float32), task)
     mean, std = moments(parts["train"].features)
     mean32, std32 = mean.astype(np.float32), std.astype(np.float32)
     std32[std32 == 0] = 1.0
