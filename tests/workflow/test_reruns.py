@@ -10,6 +10,7 @@ from typing import Any
 
 import polars as pl
 import pytest
+import tifffile
 from earthprobe.registry import PACKAGE
 
 from tests.clone import DOFA, TINY, Clone, Graph
@@ -328,6 +329,8 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
     copied.mkdir()
     for path in old.iterdir():
         shutil.copy(path, copied / path.name.replace(old.name, new))
+    for path in copied.glob("*.tif"):
+        tifffile.imwrite(path, tifffile.imread(path))  # without the tags that say where the other one lies
     said = copied / f"{new}_labels_metadata.json"
     said.write_text(json.dumps({"labels": json.loads(said.read_text())["labels"]}))  # its place is another
     with (root / "bigearthnet-train.csv").open("a") as stream:

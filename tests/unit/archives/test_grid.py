@@ -5,9 +5,10 @@ import json
 from pathlib import Path
 
 import numpy as np
+import polars as pl
 import pytest
 import rasterio
-from earthprobe.archives.grid import centres, corners, date_of
+from earthprobe.archives.grid import centres, corners, date_of, named
 from rasterio.warp import transform
 
 from tests.conftest import SHARED, needs
@@ -44,3 +45,29 @@ def test_names_without_a_place_or_a_date_have_none():
     assert date_of("S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39") == datetime.date(2017, 6, 13)
     assert date_of("S1A_20171399T165043_33UUP") is None
     assert date_of("patch_1") is None
+
+
+def test_what_names_say():
+    names = named(
+        [
+            "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39",
+            "S1B_IW_GRDH_1SDV_20180524T053120_29SND_7_85",
+            "S2A_MSIL2A_20170613T101031_N9999_R022_T33UUP_26_57",
+            "S1A_IW_GRDH_1SDV_20171399T165043_33UUP_1_2",
+            "patch_1",
+        ]
+    )
+    assert names["tile"].to_list() == ["33UUP", "29SND", "33UUP", "33UUP", None]
+    assert names.select("column", "row").rows() == [(61, 39), (7, 85), (26, 57), (1, 2), (None, None)]
+    assert names["satellite"].to_list() == ["S1A", "S1B", "S2A", "S1A", None]
+    assert names["orbit"].to_list() == ["ascending", "descending", None, None, None]
+    assert names["time"][0] == datetime.datetime(2017, 6, 13, 16, 50, 43, tzinfo=datetime.UTC)
+    assert names["time"].null_count() == 2
+
+
+def test_every_official_patch_has_a_direction_of_its_orbit(v1_sample: Path):
+    table = pl.read_parquet(needs(SHARED / "reben-metadata" / "metadata.parquet"))
+    names = named(table["s1_name"])
+    assert names.null_count().row(0) == (0, 0, 0, 0, 0, 0)
+    mixed = names.filter(pl.col("time").dt.hour() == 17)
+    assert mixed.height < 600

@@ -1,4 +1,4 @@
-"""Where and when a patch of BigEarthNet was seen, by its name: tile, column and row, and the time of acquisition."""
+"""Where, when and by what a patch of BigEarthNet was seen, by its name: tile, column and row, time and satellite."""
 
 import datetime
 import functools
@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import numpy.typing as npt
+import polars as pl
 from pyproj import Transformer
 
 PATCH = re.compile(r"_T?(?P<zone>\d{2})(?P<band>[C-X])(?P<column>[A-Z])(?P<row>[A-Z])_(?P<h>\d+)_(?P<v>\d+)$")
@@ -39,6 +40,38 @@ def date_of(patch_id: str) -> datetime.date | None:
 def scene_of(patch_id: str) -> str | None:
     """The Sentinel-1 scene of a patch, within its tile; None where its name holds none."""
     return patch_id[: match.start("h") - 1] if (match := PATCH.search(patch_id)) else None
+
+
+
+
+def named(patch_ids: Sequence[str]) -> pl.DataFrame:
+    """What the names of patches say, null where they do not.
+
+    Returns:
+        ``tile``, ``column`` and ``row`` within it, ``satellite`` (such as S1A), ``time`` of acquisition, and the
+        direction of the ``orbit`` of Sentinel-1: over Europe it descends from 4 to 6 h UTC and ascends from 15 to 18 h.
+    """
+    names = pl.DataFrame({"name": pl.Series(list(patch_ids), dtype=pl.String)}).select(
+        pl.col("name").str.extract_groups(r"_T?(?<tile>\d{2}[C-X][A-Z]{2})_(?<column>\d+)_(?<row>\d+)$").alias("place"),
+        pl.col("name").str.extract(r"^(S[12][ABC])_").alias("satellite"),
+        pl.col("name")
+        .str.extract(r"_(\d{8}T\d{6})")
+        .str.to_datetime("%Y%m%dT%H%M%S", time_unit="ms", time_zone="UTC", strict=False)
+        .alias("time"),
+    )
+    hour, radar = pl.col("time").dt.hour(), pl.col("satellite").str.starts_with("S1")
+    return names.unnest("place").select(
+        "tile",
+        pl.col("column").cast(pl.Int16, strict=False),
+        pl.col("row").cast(pl.Int16, strict=False),
+        "satellite",
+        "time",
+        pl.when(radar & hour.is_between(4, 6))
+        .then(pl.lit("descending"))
+        .when(radar & hour.is_between(15, 18))
+        .then(pl.lit("ascending"))
+        .alias("orbit"),
+    )
 
 
 def corners(patch_ids: Sequence[str]) -> npt.NDArray[np.float64]:

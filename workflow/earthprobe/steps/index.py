@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe import registry
+from earthprobe.archives import grid
 from earthprobe.archives.interface import SPLITS, Labelled
 from earthprobe.errors import UserError
 from earthprobe.storage.files import replacing
@@ -20,10 +21,26 @@ from earthprobe.storage.patches import SCHEMA
 log = logging.getLogger(__name__)
 
 
+KNOWN = pa.schema(
+    [
+        ("tile", pa.string()),
+        ("column", pa.int16()),
+        ("row", pa.int16()),
+        ("satellite", pa.string()),
+        ("time", pa.timestamp("ms", "UTC")),
+        ("orbit", pa.string()),
+        ("month", pa.int8()),
+    ]
+)
+"""What names and dates say of patches, which splits, controls and intervals group by; null where they do not."""
+
+
 def schema_of(label_sets: Iterable[str], patches: pa.Schema = SCHEMA) -> pa.Schema:
-    """The columns of the index: those of the patches, and the indices of a patch's classes in each label set."""
-    place = patches.get_field_index("split") + 1
+    """The columns of the index: those of the patches and of :data:`KNOWN`, and the classes in each label set."""
     columns = list(patches)
+    place = patches.get_field_index("date") + 1
+    columns[place:place] = [field for field in KNOWN if field.name not in patches.names]
+    place = patches.get_field_index("split") + 1
     columns[place:place] = [pa.field(f"labels_{name}", pa.list_(pa.uint8())) for name in label_sets]
     return pa.schema(columns)
 
@@ -78,7 +95,9 @@ def run(
                 raise UserError(
                     f"{patches}: no patch of {split} has readable labels: the log says what is wrong with them"
                 )
+        named = grid.named(kept["patch_id"]).with_columns(kept["date"].dt.month().alias("month"))
         columns = {
+            **{name: named[name].to_list() for name in KNOWN.names},
             **{name: kept[name].to_list() for name in kept.columns},
             **{f"labels_{name}": [labels[name] for labels in read.values()] for name in sets},
         }
