@@ -6,7 +6,7 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal lint format lock docs clean
+.PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal no-pixels lint format lock docs clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables
@@ -35,6 +35,14 @@ bench: .venv/ready  ## speed and memory beside other ways, as one table
 rehearsal: .venv/ready  ## all steps behind the embeddings at full scale: hours
 	@test -n "$(DATA)" || { echo "make rehearsal DATA=FOLDER, with the official split files and reBEN's label tables in it"; exit 1; }
 	$(BIN)/python -m bench.rehearsal --data $(DATA) --cores $(CORES)
+
+no-pixels: .venv/ready  ## what place, season and neighbours tell of BigEarthNet's labels, on the split of v1 and on reBEN's
+	@test -f "$(DATA)/metadata.parquet" || { echo "make no-pixels DATA=FOLDER, with reBEN's metadata.parquet and the split files of v1 in it"; exit 1; }
+	$(BIN)/earthprobe list-reben --metadata $(DATA)/metadata.parquet --output results/no-pixels-v1.parquet \
+		$(foreach split,train val test,--$(split) $(firstword $(wildcard $(DATA)/bigearthnet-$(split).csv $(DATA)/$(split).csv $(DATA)/bigearthnet-$(split).csv.xz)))
+	$(BIN)/earthprobe list-reben --metadata $(DATA)/metadata.parquet --output results/no-pixels-reben.parquet
+	$(BIN)/snakemake tables figures check --cores $(CORES) --configfile config/no-pixels.yaml
+	$(BIN)/snakemake tables figures check --cores $(CORES) --configfile config/no-pixels.yaml config/no-pixels-reben.yaml
 
 lint: .venv/ready
 	$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from earthprobe.archives import grid
 from earthprobe.archives.bigearthnet import CLASSES_19, CLASSES_43, FROM_43_TO_19
 from earthprobe.archives.interface import SPLITS
 from earthprobe.steps.embed import ROW_GROUP, embedding_schema
-from earthprobe.steps.index import schema_of
+from earthprobe.steps.index import known, schema_of
 from earthprobe.storage.files import replacing, write_csv
 from earthprobe.storage.geoparquet import described, footprints, geographic
 from earthprobe.storage.parquet import check_ids, with_metadata
@@ -97,6 +97,7 @@ def prepare(data: Path, share: int, results: Path) -> int:
     said = {"classes": classes, "tasks": dict.fromkeys(classes, "multilabel"), "classes_left_out": {}, "rejected": []}
     metadata = {**source, **said}
     columns = {name: frame[name].to_list() for name in frame.columns}
+    columns |= {name: column.to_list() for name, column in known(frame).to_dict().items()}
     columns |= {"labels_19": labels_19, "labels_43": labels_43}
     schema = geographic(with_metadata(schema_of(("43", "19")), metadata), geo)
     table = pa.table([pa.array(columns[f.name], f.type) for f in schema], schema)

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import polars as pl
 import pytest
 import yaml
 from earthprobe import registry
@@ -19,6 +20,8 @@ from tests.conftest import TinyArchive
 def test_a_user_error_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     log = tmp_path / "logs/x.log"
     arguments = ["evaluate", "--scores", str(tmp_path / "no.parquet"), "--threshold", "0.5"]
+    pl.DataFrame({"patch_id": ["p"]}).write_parquet(tmp_path / "index.parquet")
+    arguments += ["--index", str(tmp_path / "index.parquet"), "--drawn", str(tmp_path / "d")]
     arguments += ["--metrics", str(tmp_path / "m"), "--per-class", str(tmp_path / "p"), "--log", str(log)]
     assert main(arguments) == 1
     error = capsys.readouterr().err

@@ -68,8 +68,9 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     _check_bands(archive, bands, features)
     sensors = sensors_of(features, bands)
     _check_archive(archive, sensors)
+    _check_buffers(resolved)
     resolved["label_sets"] = _label_sets(archive["kind"], resolved["label_sets"])
-    if not sensors:
+    if not sensors and bands:
         raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")
     for name, feature_set in features.items():
         check_feature_set(name, feature_set, archive["kind"], bands)
@@ -195,6 +196,21 @@ def _label_sets(kind: str, asked: list[str | int] | None) -> list[str]:
     return names
 
 
+def controls_of(resolved: Mapping[str, Any]) -> list[str]:
+    """The controls of a configuration, in a table's order.
+
+    Args:
+        resolved: the configuration with all defaults.
+    """
+    asked = resolved["controls"]
+    if asked == "none":
+        return []
+    known: list[str] = schema()["properties"]["controls"]["anyOf"][1]["items"]["enum"]
+    # Of one class a patch "every class" is no prediction.
+    single = resolved["archive"].get("task") == "single"
+    return [name for name in known if (asked == "default" or name in asked) and not (single and name == "all_positive")]
+
+
 def sensors_of(features: Mapping[str, Mapping[str, Any]], bands: Mapping[str, Band]) -> dict[str, list[str]]:
     """Which feature sets see which sensor: sensor -> their names, ``s1`` first; without those that none sees.
 
@@ -223,6 +239,15 @@ def _check_bands(
                 )
             known = bands if archive["kind"] == "table" else BANDS
             raise UserError(f"config: features.{name}.bands: {band!r} is unknown: one of {', '.join(known)}")
+
+
+def _check_buffers(resolved: Mapping[str, Any]) -> None:
+    """Refuses strips around test where every patch is tested."""
+    split = resolved["archive"].get("split")
+    folds = isinstance(split, Mapping) and split["by"] == "folds"
+    for key in ("buffer", "buffers"):
+        if folds and resolved[key]:
+            raise UserError(f"config: {key}: with folds every patch is tested: take archive.split.by: place")
 
 
 def _check_archive(archive: Mapping[str, Any], sensors: Mapping[str, list[str]]) -> None:

@@ -230,8 +230,10 @@ rule rejected:
         "<logs>/rejected.log",
     conda:
         "../../envs/environment.yaml"
+    params:
+        pixels=lambda wc, input: f"--pixels {input.pixels}" if SENSORS else "",
     shell:
-        "earthprobe rejected --index {input.index} --pixels {input.pixels} --output {output} --log {log}"
+        "earthprobe rejected --index {input.index} {params.pixels} --output {output} --log {log}"
 
 
 rule check:
@@ -257,10 +259,18 @@ rule check:
         "../../envs/environment.yaml"
     params:
         kind=KIND,
-        snow_and_clouds="--snow-and-clouds" if ARCHIVE.get("snow_and_clouds") else "",
+        flags=" ".join(
+            flag
+            for flag, wanted in {
+                "--snow-and-clouds": ARCHIVE.get("snow_and_clouds"),
+                "--other-split": ARCHIVE.get("split") == "reben",
+            }.items()
+            if wanted
+        ),
+        statistics=lambda wc, input: f"--statistics {input.statistics}" if SENSORS else "",
     shell:
-        "earthprobe check --kind {params.kind} {params.snow_and_clouds} --patches {input.patches}"
-        " --index {input.index} --statistics {input.statistics}"
+        "earthprobe check --kind {params.kind} {params.flags} --patches {input.patches}"
+        " --index {input.index} {params.statistics}"
         " --rejected {input.rejected} --csv {output.csv} --html {output.html} --log {log}"
 
 

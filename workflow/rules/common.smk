@@ -17,7 +17,7 @@ from earthprobe.archives.bands import bands_of_archive
 from earthprobe.archives.check_table import table_files
 from earthprobe.archives.find import Tar, lists, patch_files
 from earthprobe.archives.interface import SPLITS
-from earthprobe.config import check_writable, feature_sets, resolve, sensors_of
+from earthprobe.config import check_writable, controls_of, feature_sets, resolve, sensors_of
 from earthprobe.errors import UserError
 from earthprobe.slurm import Request, check_site
 from earthprobe.steps.resume import JOB_OF, note_run
@@ -34,6 +34,7 @@ FEATURES, ABLATIONS = feature_sets(CONFIG)
 PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
+CONTROLS = controls_of(CONFIG)
 SENSORS = sensors_of(FEATURES, bands_of_archive(ARCHIVE))
 
 # What is known of the archive's kind; one in another's format is read as that.
@@ -44,6 +45,17 @@ SIMULATED = FACTS.get("simulated", False)
 # Anybody's table says itself where the files of all sensors are; the published archives have a place for each.
 IS_TABLE = KIND == "table"
 ALL = "all"
+
+# The controls that see no pixel, and the one that is a probe: the cheapest, of the first feature set.
+PERMUTED = "permuted"
+PREDICTORS = [name for name in CONTROLS if name != PERMUTED]
+PERMUTED_FEATURES = next(iter(FEATURES))
+PERMUTED_PROBE = next((name for name in PROBES if PROBES[name]["kind"] == "linear"), next(iter(PROBES)))
+
+# The rows of a table, as feature set and probe, and those that are trained once more with a strip cut out around test.
+ROWS = [(features, probe) for features in FEATURES for probe in PROBES] + [("control", name) for name in CONTROLS]
+BEYOND = [f"{features}/{{labels}}/{PERMUTED_PROBE}" for features in FEATURES]
+BEYOND += [f"control/{{labels}}/{name}" for name in PREDICTORS]
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
 SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
@@ -125,6 +137,18 @@ def package(*modules):
 def in_package(name):
     """A file of the package, relative to the working directory: a moved clone does not run again."""
     return os.path.relpath(registry.PACKAGE / name)
+
+
+def rows_of(file):
+    """A file of each row of a table."""
+    return [
+        (
+            f"<results>/controls/{{labels}}/{probe}/{file}"
+            if features == "control"
+            else f"<results>/probes/{features}/{{labels}}/{probe}/{file}"
+        )
+        for features, probe in ROWS
+    ]
 
 
 def model_of(features):
@@ -243,3 +267,4 @@ wildcard_constraints:
     features=names(FEATURES),
     labels=names(LABEL_SETS),
     probe=names(PROBES),
+    cells=names(map(str, CONFIG["buffers"])),

@@ -21,20 +21,23 @@ rule train:
         mem_mb=lambda wc, input, attempt: memory(**probe_kind(wc.probe).facts["memory"])(wc, input, attempt),
     params:
         probe=lambda wc: as_json(PROBES[wc.probe]),
+        more=f"--buffer {CONFIG['buffer']}" if CONFIG["buffer"] else "",
     shell:
         "earthprobe train --probe {params.probe:q} --features {input.features} --index {input.index}"
-        " --label-set {wildcards.labels} --threads {threads} --scores {output.scores} --model {output.model}"
-        " --log {log}"
+        " --label-set {wildcards.labels} --threads {threads} {params.more} --scores {output.scores}"
+        " --model {output.model} --log {log}"
 
 
 rule evaluate:
-    """The metrics of a probe on val and test."""
+    """The metrics of a probe on val and test, and how sure they are."""
     input:
         package("steps.evaluate"),
         scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
+        index="<results>/index.parquet",
     output:
         metrics=ensure("<results>/probes/{features}/{labels}/{probe}/metrics.json", non_empty=True),
         per_class=ensure("<results>/probes/{features}/{labels}/{probe}/per_class.csv", non_empty=True),
+        drawn=ensure("<results>/probes/{features}/{labels}/{probe}/draws.parquet", non_empty=True),
     log:
         "<logs>/evaluate/{features}/{labels}/{probe}.log",
     benchmark:
@@ -44,10 +47,12 @@ rule evaluate:
     resources:
         mem_mb=memory(1200),
     params:
+        **CONFIG["intervals"],
         threshold=CONFIG["threshold"],
     shell:
-        "earthprobe evaluate --scores {input.scores} --threshold {params.threshold}"
-        " --metrics {output.metrics} --per-class {output.per_class} --log {log}"
+        "earthprobe evaluate --scores {input.scores} --index {input.index} --threshold {params.threshold}"
+        " --cluster {params.cluster} --draws {params.draws} --seed {params.seed} --metrics {output.metrics}"
+        " --per-class {output.per_class} --drawn {output.drawn} --log {log}"
 
 
 # Seconds of work: as a job of its own each would wait longer for its turn. Not grouped with the training either, since

@@ -5,7 +5,8 @@ rule table:
     """Ours and published results of a label set, side by side."""
     input:
         package("steps.table"),
-        metrics=expand("<results>/probes/{features}/{{labels}}/{probe}/metrics.json", features=FEATURES, probe=PROBES),
+        metrics=rows_of("metrics.json"),
+        comparison="<results>/tables/comparison_{labels}.csv",
         published=in_package("resources/published_results.csv"),
     output:
         csv=ensure("<results>/tables/classification_{labels}.csv", non_empty=True),
@@ -23,11 +24,11 @@ rule table:
     conda:
         "../../envs/environment.yaml"
     params:
-        features=[name for name in FEATURES for _ in PROBES],
-        probes=[name for _ in FEATURES for name in PROBES],
+        features=[features for features, _ in ROWS],
+        probes=[probe for _, probe in ROWS],
     shell:
         "earthprobe table --metrics {input.metrics} --features {params.features} --probes {params.probes}"
-        " --published {input.published} --label-set {wildcards.labels} --csv {output.csv} --md {output.md}"
+        " --comparison {input.comparison} --published {input.published} --label-set {wildcards.labels} --csv {output.csv} --md {output.md}"
         " --html {output.html} --log {log}"
 
 
@@ -229,6 +230,7 @@ rule tables:
     """The tables of all label sets."""
     input:
         expand("<results>/tables/classification_{labels}.csv", labels=LABEL_SETS),
+        expand("<results>/tables/comparison_{labels}.csv", labels=LABEL_SETS),
         expand("<results>/tables/ablation_{ablation}_{labels}.csv", ablation=ABLATIONS, labels=LABEL_SETS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
@@ -239,13 +241,15 @@ rule figures:
     input:
         expand("<results>/figures/class_distribution_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/label_correlation_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/comparison_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/buffer_{labels}.png", labels=LABEL_SETS if CONFIG["buffers"] else []),
         expand("<results>/figures/ablation_{ablation}_{labels}.png", ablation=ABLATIONS, labels=LABEL_SETS),
-        expand("<results>/figures/cost_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/cost_{labels}.png", labels=LABEL_SETS if COSTED else []),
         expand("<results>/figures/umap_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
         expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
         expand(
             "<results>/figures/{kind}_{features}_{labels}_{probe}.png",
-            kind=("confusion", "gallery"),
+            kind=("confusion", "gallery") if SENSORS else ("confusion",),
             features=FEATURES,
             labels=LABEL_SETS,
             probe=PROBES,

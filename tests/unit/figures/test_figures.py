@@ -122,9 +122,8 @@ def per_class(path: Path, seed: int) -> Path:
         tp = int(rng.integers(0, support + 1))
         fp = int(rng.integers(0, 400))
         counts = (1000 - support - fp, fp, support - tp, tp)
-        rows.append(
-            (i, name, support, 0.5, 0.5, 0.5, rng.random(), 0.5, *counts, "simulated archive x", "random weights")
-        )
+        f2, origin = rng.random(), ("simulated archive x", "random weights")
+        rows.append((i, name, support, 0.5, 0.5, 0.5, f2, 0.5, *counts, *origin, f2 - 0.02, f2 + 0.01))
     columns = [
         "class",
         "name",
@@ -140,6 +139,8 @@ def per_class(path: Path, seed: int) -> Path:
         "tp",
         "data",
         "weights",
+        "f2_low",
+        "f2_high",
     ]
     write_csv(path, columns, rows)
     return path

@@ -125,7 +125,12 @@ def files(data: Data, folder: Path, folds: bool = False) -> tuple[Path, Path]:
     pq.write_table(table, folder / "features.parquet")
     frame = pl.DataFrame(
         {"patch_id": ids, "split": splits, "group": [f"g{i // 5}" for i in range(len(ids))]}
-    ).with_columns(labels_own=pl.Series([[int(i)] for i in labels], dtype=pl.List(pl.UInt8)))
+    ).with_columns(
+        pl.lit(None, pl.String).alias("tile"),
+        pl.lit(None, pl.Int16).alias("column"),
+        pl.lit(None, pl.Int16).alias("row"),
+        labels_own=pl.Series([[int(i)] for i in labels], dtype=pl.List(pl.UInt8)),
+    )
     said: dict[str, Any] = {"folds": None}
     if folds:
         rng = np.random.default_rng(0)
@@ -156,7 +161,14 @@ def run(data: Data, folder: Path, folds: bool, probe: str = '{"kind": "knn", "k"
         scores=folder / "scores.parquet",
         model=folder / "model.safetensors",
     )
-    evaluate.run(scores=folder / "scores.parquet", threshold=0.5, metrics=folder / "m.json", per_class=folder / "c.csv")
+    evaluate.run(
+        scores=[folder / "scores.parquet"],
+        index=index,
+        threshold=0.5,
+        metrics=[folder / "m.json"],
+        per_class=[folder / "c.csv"],
+        drawn=[folder / "d.parquet"],
+    )
     result: dict[str, Any] = json.loads((folder / "m.json").read_text())
     return result
 
@@ -208,7 +220,8 @@ def test_every_patch_is_scored_once_a_repeat_by_what_has_not_seen_its_group(data
     assert [one["accuracy"] for one in result["repeats"]] == pytest.approx(accuracies, abs=0.01)
     low, high = result["intervals"]["accuracy"]
     assert low < result["test"]["accuracy"] < high
-    assert result["intervals_by"] == {"level": 0.95, "draws": 1000, "clusters": 200, "repeats": 3}
+    by = {"level": 0.95, "draws": 1000, "seed": 0, "cluster": "group", "clusters": 200, "repeats": 3}
+    assert result["intervals_by"] == by
     assert result["test"]["patches"] == 1000
     assert "val" not in result
     said = read_metadata(tmp_path / "scores.parquet")

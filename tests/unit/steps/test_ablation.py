@@ -20,9 +20,13 @@ def made(tmp_path: Path) -> Path:
     for i, name in enumerate(VALUES):
         for j, probe in enumerate(("linear", "knn")):
             test = {metric.name: 0.5 - i / 100 + j / 10 for metric in METRICS} | {"patches": 63}
+            sure = {
+                "intervals": {metric.name: [test[metric.name] - 0.02, test[metric.name] + 0.01] for metric in METRICS}
+            }
+            sure |= {"intervals_by": {"level": 0.95, "draws": 1000, "cluster": "tile", "clusters": 30}}
             source = {"archive": "x", "simulated": True, "weights": ""}
             paths.append(tmp_path / f"{i}{j}.json")
-            paths[-1].write_text(json.dumps({"task": "multilabel", "test": test, "features": source}))
+            paths[-1].write_text(json.dumps({"task": "multilabel", "test": test, "features": source, **sure}))
             features.append(name)
             probes.append(probe)
     ablation.run(
@@ -61,5 +65,7 @@ def test_the_figure_has_the_same_numbers(made: Path):
         rows = list(csv.DictReader(stream))
     assert [float(r["score"]) for r in rows] == pytest.approx([0.5, 0.6, 0.49, 0.59])
     assert {r["metric"] for r in rows} == {"map_macro"}
-    assert list(rows[0]) == ["features", "seed", "wavelengths", "probe", "score", "data", "weights", "metric"]
+    assert [float(r["low"]) for r in rows] == pytest.approx([0.48, 0.58, 0.47, 0.57])
+    columns = ["features", "seed", "wavelengths", "probe", "score", "low", "high", "data", "weights", "metric"]
+    assert list(rows[0]) == columns
     assert (made / "f.png").read_bytes().startswith(b"\x89PNG")

@@ -338,7 +338,8 @@ def check_tables(
     metadata = {"archive": "reben", "mismatches": {"in no split": in_no_split}}
     pq.write_table(patches.to_arrow().cast(with_metadata(schema, metadata)), out / "patches.parquet")
     column = pa.array(labels, pa.list_(pa.uint8()))  # polars takes a Python list a hundred times as long
-    index = patches.with_columns(labels_19=pl.Series(column)).to_arrow()
+    nowhere = pl.lit(None, pl.Float32).alias("cells_to_train")
+    index = patches.with_columns(nowhere, labels_19=pl.Series(column)).to_arrow()
     said = {"classes": classes, "tasks": {"19": "multilabel"}}
     pq.write_table(index.cast(with_metadata(index.schema, said)), out / "index.parquet")
     write_csv(out / "rejected.csv", ("patch_id", "split", "step", "reason"), [])

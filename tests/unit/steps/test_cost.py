@@ -74,7 +74,9 @@ def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistic
     for number, score in enumerate((0.3, 0.5, 0.2, 0.1)):
         features = {"archive": "x", "simulated": False, "weights": "random:0", "model": "m", "kind": "k"}
         paths.append(tmp_path / f"m{number}.json")
-        paths[-1].write_text(json.dumps({"task": "multilabel", "test": {"map_macro": score}, "features": features}))
+        sure = {"intervals": {"map_macro": [score - 0.02, score + 0.01]}}
+        test = {"task": "multilabel", "test": {"map_macro": score}, **sure}
+        paths[-1].write_text(json.dumps({**test, "features": features}))
     figure.run(
         costs=[tmp_path / "cost.json"] * 2,
         metrics=paths,
@@ -86,8 +88,8 @@ def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistic
     )
     lines = [line for line in (tmp_path / "c.md").read_text().splitlines() if line.startswith("| a") or "| b" in line]
     assert [[c.strip() for c in line.split("|")][3:5] for line in lines if "mAP" not in line] == [
-        ["knn", "50.0"],
-        ["linear", "20.0"],
+        ["knn", "50.0 [48.0, 51.0]"],
+        ["linear", "20.0 [18.0, 21.0]"],
     ]
     assert (tmp_path / "c.png").read_bytes().startswith(b"\x89PNG")
 
@@ -99,7 +101,7 @@ def test_names_of_sets_that_cost_and_score_alike_do_not_cover_each_other(
     for number in range(6):
         score, rate = 0.5 + number / 1000, 100 + number
         rows.append(
-            f"features_{number},m,random weights (seed 0),knn,map_macro,{score},1,1,{rate},1,,1,cpu,2,archive x"
+            f"features_{number},m,random weights (seed 0),knn,map_macro,{score},{score - 0.01},{score + 0.01},1,1,{rate},1,,1,cpu,2,archive x"
         )
     (tmp_path / "c.csv").write_text("\n".join(rows))
     drawn: list[Any] = []

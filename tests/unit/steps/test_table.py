@@ -10,7 +10,7 @@ from earthprobe.registry import PACKAGE
 from earthprobe.steps import table
 from earthprobe.steps.table import columns_of
 
-COLUMNS = columns_of(METRICS, False)
+COLUMNS = columns_of(METRICS)
 
 PUBLISHED = PACKAGE / "resources/published_results.csv"
 
@@ -25,6 +25,9 @@ def metrics(
     features |= {"earthprobe_version": "0.1.0", "torch_version": "2.15", "torchgeo_version": "0.8"}
     features = {key: value for key, value in (features | origin).items() if value is not None}
     content = {"test": test, "threshold": 0.5, "features": features, "patches": {"train": 200}}
+    ends = {metric.name: [test[metric.name] - 0.01, test[metric.name] + 0.02] for metric in METRICS}
+    content |= {"intervals": ends, "patch_intervals": ends}
+    content |= {"intervals_by": {"level": 0.95, "draws": 1000, "cluster": "tile", "clusters": 30, "repeats": 1}}
     content |= {"task": "multilabel", "classes": [str(n) for n in range(classes)], "classes_left_out": {}}
     path.write_text(json.dumps(content))
     return path
@@ -91,7 +94,10 @@ def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
     assert "dofa: dofa_base_patch16_224, bands VV VH, wavelengths 3.75 3.75, bfloat16 on cpu; earthprobe 0.1.0" in text
     row = next(line for line in text.splitlines() if "| linear" in line and "this run" in line)
     cells = [c.strip() for c in row.strip("|").split("|")]
-    assert cells[2:11] == ["12.3", "13.3", "0.143", "15.3", "16.3", "17.3", "18.3", "19.3", "20.3"]
+    assert cells[2:11] == [
+        *("12.3 [11.3, 14.3]", "13.3 [12.3, 15.3]", "0.143 [0.133, 0.163]", "15.3 [14.3, 17.3]", "16.3 [15.3, 18.3]"),
+        *("17.3 [16.3, 19.3]", "18.3 [17.3, 20.3]", "19.3 [18.3, 21.3]", "20.3 [19.3, 22.3]"),
+    ]
     header = next(line for line in text.splitlines() if line.startswith("| features"))
     assert [c.strip() for c in header.strip("|").split("|")][2:7] == [
         "F2 macro %",
@@ -117,7 +123,7 @@ def test_html_holds_the_same_table(tmp_path: Path):
     assert "<strong>Random weights: the model was never trained.</strong>" in html
     assert html.count("<tr") == sum(line.startswith("|") for line in text.splitlines()) - 1
     assert html.count("<tr class=published>") == 15
-    assert "<td>12.3</td><td>13.3</td><td>0.143</td>" in html
+    assert "<td>12.3 [11.3, 14.3]</td><td>13.3 [12.3, 15.3]</td>" in html
     assert "Sumbul &amp; Demir" not in html
     run(tmp_path, "43")
     assert "Sumbul &amp; Demir" in (tmp_path / "t.html").read_text()
@@ -172,3 +178,41 @@ def test_the_gain_over_pixels_is_against_the_best_control_of_the_same_bands_and_
     assert "galileo: galileo nano, bands VV VH" in text
     assert "place: location, no pixels" in text
     assert "+20.0" in (tmp_path / "t.html").read_text()
+
+
+def test_controls_stand_below_ours_and_say_what_they_are(tmp_path: Path):
+    control = metrics(tmp_path / "c.json", 0.3, weights="", kind="control", model=None, bands=[])
+    unknown = metrics(tmp_path / "u.json", 0.2, weights="", kind="control", model=None, bands=[])
+    for path, known in ((control, True), (unknown, False)):
+        content = json.loads(path.read_text())
+        path.write_text(json.dumps({**content, "control": {"says": "the share of each class", "known": known}}))
+    compared = [("dofa/linear", "dofa/mlp", "map_macro", 0), ("dofa/linear", "control/prior", "map_macro", 1)]
+    (tmp_path / "comparison.csv").write_text(
+        "row,other,metric,told_apart\n" + "".join(f"{','.join(map(str, line))}\n" for line in compared)
+    )
+    table.run(
+        metrics=[metrics(tmp_path / "a.json", 0.5), metrics(tmp_path / "b.json", 0.4), control, unknown],
+        features=["dofa", "dofa", "control", "control"],
+        probes=["linear", "mlp", "prior", "country"],
+        published=PUBLISHED,
+        comparison=tmp_path / "comparison.csv",
+        label_set="19",
+        csv=tmp_path / "t.csv",
+        md=tmp_path / "t.md",
+        html=tmp_path / "t.html",
+    )
+    with (tmp_path / "t.csv").open(newline="") as stream:
+        rows = [row for row in csv.DictReader(stream) if row["source"] == "this run"]
+    assert [(row["features"], row["probe"]) for row in rows] == [
+        ("dofa", "linear"),
+        ("dofa", "mlp"),
+        ("control", "prior"),
+    ]
+    assert [row["tied_with_best"] for row in rows] == ["1", "1", "0"]
+    assert (rows[0]["clusters"], rows[0]["cluster"]) == ("30", "tile")
+    text = (tmp_path / "t.md").read_text()
+    assert "Control prior: the share of each class." in text
+    assert "57.0° [56.0, 59.0]" in text
+    assert "°: the best row by mAP macro, dofa/linear, and those that cannot be told apart from it" in text
+    assert "1,000 draws of the 30 tiles of the test patches" in text
+    assert "never trained" in text

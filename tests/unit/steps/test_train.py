@@ -11,9 +11,10 @@ import pyarrow.parquet as pq
 import pytest
 from earthprobe import registry
 from earthprobe.errors import UserError
+from earthprobe.probes.data import load
 from earthprobe.steps import train
 from earthprobe.steps.index import schema_of
-from earthprobe.steps.train import classes_of, load
+from earthprobe.storage.label_matrix import classes_of
 from earthprobe.storage.parquet import read_metadata, with_metadata
 
 TASKS = {"tasks": {"19": "multilabel"}, "classes_left_out": {}}

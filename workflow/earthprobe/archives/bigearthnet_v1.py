@@ -1,12 +1,15 @@
 """BigEarthNet v1 as it is published: a folder a patch, and a list of patches a split."""
 
+import lzma
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from earthprobe.archives.grid import date_of
 from earthprobe.archives.interface import SPLITS, Entry
+from earthprobe.archives.reben import SPLIT_NAMES
 from earthprobe.errors import UserError
+from earthprobe.storage.parquet import read_table
 
 DEPTH = 1
 
@@ -14,17 +17,35 @@ REBEN_S2_ID = re.compile(r"S2[AB]_MSIL2A_\d{8}T\d{6}_N\d{4}_R\d{3}_T\w{5}_\d+_\d
 
 
 def entries(lists: Sequence[Path]) -> Iterator[Entry]:
-    """What the split files say, line by line.
+    """What the split files say, line by line; or what reBEN's table says of the patches that are in v1, too.
 
     Args:
-        lists: those of train, val and test.
+        lists: those of train, val and test, and then reBEN's table if it says the countries; or that table alone.
 
     Raises:
-        UserError: a file is no text, or a line is not a pair of v1 names.
+        UserError: a file is no text, a line is not a pair of v1 names, or a table is not reBEN's.
     """
-    for split, path in zip(SPLITS, lists, strict=True):
+    files = lists[: len(SPLITS)] if len(lists) >= len(SPLITS) else []
+    known = {entry.s2_id: entry for table in lists[len(files) :] for entry in of_reben(table)}
+    if not files:
+        yield from known.values()
+        return
+    for split, path in zip(SPLITS, files, strict=True):
         for s2_id, patch_id in read_split(path):
-            yield Entry(patch_id, s2_id, split, None, date_of(patch_id))
+            yield Entry(patch_id, s2_id, split, known[s2_id].country if s2_id in known else None, date_of(patch_id))
+
+
+def of_reben(path: Path) -> Iterator[Entry]:
+    """The patches of reBEN that v1 has, under their names there; reBEN keeps the names of Sentinel-1.
+
+    Raises:
+        UserError: it is not reBEN's table.
+    """
+    table = read_table(path, ("s1_name", "s2v1_name", "split", "country"))
+    for patch_id, s2_id, split, country in table.drop_nulls(["s1_name", "s2v1_name"]).iter_rows():
+        if split not in SPLIT_NAMES:
+            raise UserError(f"{path}: {split!r} is not a split: expected {', '.join(SPLIT_NAMES)}")
+        yield Entry(patch_id, s2_id, SPLIT_NAMES[split], country, date_of(patch_id))
 
 
 def folder_of(sensor: str, patch_id: str, s2_id: str) -> str:
@@ -42,6 +63,8 @@ def read_split(path: Path) -> Iterator[tuple[str, str]]:
         UserError: the file is no text, or a line is not a pair of v1 names.
     """
     content = path.read_bytes()
+    if path.suffix == ".xz":
+        content = lzma.decompress(content)
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:

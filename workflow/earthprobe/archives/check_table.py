@@ -75,7 +75,7 @@ def table_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
     Raises:
         UserError: they are nowhere.
     """
-    root = archive["root"]
+    root = archive["root"] or str(Path(archive["table"]).parent)
     paths = [Path(path) for path in ([root] if isinstance(root, str) else root)]
     for path in paths:
         if not path.exists():

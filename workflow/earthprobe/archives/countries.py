@@ -7,8 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
-EARTH = 6_371_000.0
-"""The Earth's mean radius in metres."""
+from earthprobe.distance import EARTH, on_sphere
 
 AT_SEA = 370_400.0
 """Metres from its coast up to which a place is a country's: 200 nautical miles, an exclusive economic zone."""
@@ -38,7 +37,7 @@ def countries(places: npt.NDArray[np.float64]) -> list[str | None]:
     found[known[which[inside]]] = shape[inside]
     sea = np.flatnonzero((found < 0) & np.isfinite(places).all(axis=1))
     if len(sea):
-        distances, nearest = borders.corners.query(_on_sphere(places[sea]))
+        distances, nearest = borders.corners.query(on_sphere(places[sea]))
         near = distances <= 2 * np.sin(AT_SEA / EARTH / 2)
         found[sea[near]] = borders.shape_of_corner[nearest[near]]
     return [borders.names[number] if number >= 0 else None for number in found.tolist()]
@@ -79,12 +78,6 @@ def _borders() -> _Borders:
         [short.get(record[state], record[state]) for record in data.records],
         shapes,
         data.strtree,
-        KDTree(_on_sphere(corners)),
+        KDTree(on_sphere(corners)),
         shape_of_corner,
     )
-
-
-def _on_sphere(places: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
-    longitude, latitude = np.radians(places).T
-    flat = np.cos(latitude)
-    return np.column_stack([flat * np.cos(longitude), flat * np.sin(longitude), np.sin(latitude)])

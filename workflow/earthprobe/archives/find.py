@@ -146,10 +146,25 @@ def lists(archive: Mapping[str, Any]) -> list[Path]:
         UserError: one is missing.
     """
     facts = registry.kind("archives", archive["kind"]).facts
+    reben = _reben(archive)
+    if archive.get("split") == "reben":
+        return reben
     extra = [[name] for option, name in facts.get("extra_lists", {}).items() if archive[option]]
     return [
         _beside(archive, *names, what=facts.get("what_lists_are", "the list")) for names in [*facts["lists"], *extra]
-    ]
+    ] + reben
+
+
+def _reben(archive: Mapping[str, Any]) -> list[Path]:
+    """The table of reBEN, where patches of v1 take their country or split from it."""
+    path = archive.get("reben")
+    if path is None:
+        if archive.get("split") == "reben":
+            raise UserError("config: archive.reben: split: reben needs reBEN's metadata.parquet: give its path")
+        return []
+    if not Path(path).is_file():
+        raise UserError(f"config: archive.reben: {path} does not exist: give reBEN's metadata.parquet")
+    return [Path(path)]
 
 
 def _names(kind: str, sensor: str) -> tuple[str, str]:

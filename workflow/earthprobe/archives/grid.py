@@ -42,13 +42,11 @@ def scene_of(patch_id: str) -> str | None:
     return patch_id[: match.start("h") - 1] if (match := PATCH.search(patch_id)) else None
 
 
-
-
 def named(patch_ids: Sequence[str]) -> pl.DataFrame:
     """What the names of patches say, null where they do not.
 
     Returns:
-        ``tile``, ``column`` and ``row`` within it, ``satellite`` (such as S1A), ``time`` of acquisition, and the
+        ``tile``, ``column`` and ``row`` within it, ``satellite`` (such as S1A), ``time`` of acquisition in UTC, and the
         direction of the ``orbit`` of Sentinel-1: over Europe it descends from 4 to 6 h UTC and ascends from 15 to 18 h.
     """
     names = pl.DataFrame({"name": pl.Series(list(patch_ids), dtype=pl.String)}).select(
@@ -56,7 +54,7 @@ def named(patch_ids: Sequence[str]) -> pl.DataFrame:
         pl.col("name").str.extract(r"^(S[12][ABC])_").alias("satellite"),
         pl.col("name")
         .str.extract(r"_(\d{8}T\d{6})")
-        .str.to_datetime("%Y%m%dT%H%M%S", time_unit="ms", time_zone="UTC", strict=False)
+        .str.to_datetime("%Y%m%dT%H%M%S", time_unit="ms", strict=False)
         .alias("time"),
     )
     hour, radar = pl.col("time").dt.hour(), pl.col("satellite").str.starts_with("S1")

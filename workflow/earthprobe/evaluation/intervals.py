@@ -1,17 +1,18 @@
-"""How sure metrics are: resampling of groups of patches that are not independent, and of repeats.
+"""How sure metrics are: intervals from the draws of :mod:`earthprobe.evaluation.resampling`.
 
-Each draw takes as many groups as there are, with replacement (the cluster bootstrap of Field and Welsh 2007,
-https://doi.org/10.1111/j.1467-9868.2007.00593.x), and as many repeats as there are. All draws are computed at once: a
-group that is drawn twice counts its patches twice.
+Percentile intervals, but for average precision: a draw has fewer distinct patches than there are, which flatters it, so
+that it takes Efron's BCa interval, corrected for bias and acceleration (Efron 1987,
+https://doi.org/10.1080/01621459.1987.10478410).
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import norm
 
-from earthprobe.evaluation.metrics import METRICS_OF
+from earthprobe.evaluation.resampling import Draws, Resampled, drawn, numbered, resampled, without_one
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -20,121 +21,120 @@ Doubles = npt.NDArray[np.float64]
 DRAWS = 1000
 LEVEL = 0.95
 
+CORRECTED = ("ap", "map_macro", "map_micro")
+"""Metrics whose intervals are BCa: means over the ranks of positives."""
 
-def intervals(
+Interval = tuple[float, float]
+
+
+class Evaluated(NamedTuple):
+    """How sure the metrics of some scores are.
+
+    Attributes:
+        overall: the interval of each metric.
+        by_class: of each class, the interval of each of its metrics.
+        draws: the values of each metric, shape (draws,), for comparisons on the same draws.
+        left_out: those of :data:`CORRECTED` with each cluster left out in turn.
+        clusters: how many were drawn from.
+    """
+
+    overall: dict[str, Interval]
+    by_class: list[dict[str, Interval]]
+    draws: dict[str, Doubles]
+    left_out: dict[str, Doubles]
+    clusters: int
+
+
+def evaluated(
     targets: Bools,
     scores: Floats,
-    groups: Sequence[Any],
+    clusters: Sequence[Any],
     threshold: float,
     task: str,
     draws: int = DRAWS,
     seed: int = 0,
-) -> dict[str, tuple[float, float]]:
-    """The percentile interval of each metric.
+) -> Evaluated:
+    """The intervals of all metrics, by drawing clusters of patches, and repeats where there are several.
 
     Args:
         targets: shape (patches, classes).
-        scores: shape (repeats, patches, classes).
-        groups: of each patch, the group that it belongs to.
+        scores: shape (repeats, patches, classes); one repeat, but for folds.
+        clusters: of each patch, the cluster that it belongs to.
         threshold: a class is predicted where its score is above this.
         task: ``multilabel`` or ``single``.
-        draws: how often groups and repeats are drawn.
+        draws: how often clusters and repeats are drawn.
         seed: of the draws.
     """
-    rng = np.random.default_rng(seed)
-    _, member = np.unique(np.asarray(groups), return_inverse=True)
-    count, repeats = member.max() + 1, len(scores)
-    of_groups = rng.multinomial(count, np.full(count, 1 / count), size=draws).astype(np.float64)
-    of_repeats = rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=draws) / repeats
-    weights = of_groups[:, member]
-    values = [resampled(targets, scored, weights, threshold, task) for scored in scores]
-    tail = 100 * (1 - LEVEL) / 2
-    found = {}
-    for metric in METRICS_OF[task]:
-        drawn = sum(of_repeats[:, repeat] * values[repeat][metric.name] for repeat in range(repeats))
-        low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-        found[metric.name] = (float(low), float(high))
-    return found
+    member = numbered(clusters)
+    taken = _mean(
+        [resampled(targets, scored, drawn(member, draws, seed), threshold, task) for scored in scores],
+        weights_of_repeats(len(scores), draws, seed),
+    )
+    whole, left_out = (
+        _mean([resampled(targets, scored, part, threshold, task) for scored in scores], None)
+        for part in (Draws(member, np.ones((int(member.max()) + 1, 1), np.uint16)), without_one(member))
+    )
+    overall = {
+        name: interval(values, whole.overall[name][0], left_out.overall[name] if name in CORRECTED else None)
+        for name, values in taken.overall.items()
+    }
+    by_class = [
+        {
+            name: interval(
+                values[:, i], whole.by_class[name][0, i], left_out.by_class[name][:, i] if name in CORRECTED else None
+            )
+            for name, values in taken.by_class.items()
+        }
+        for i in range(targets.shape[1])
+    ]
+    kept = {name: left_out.overall[name] for name in CORRECTED if name in left_out.overall}
+    return Evaluated(overall, by_class, taken.overall, kept, int(member.max()) + 1)
 
 
-def resampled(
-    targets: Bools, scores: Floats, weights: Doubles, threshold: float, task: str = "multilabel"
-) -> Mapping[str, Doubles]:
-    """Each metric of each draw.
+def weights_of_repeats(repeats: int, draws: int, seed: int) -> Doubles:
+    """The share of each repeat in each draw, shape (draws, repeats)."""
+    rng = np.random.default_rng((seed, 1))
+    return rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=draws) / repeats
+
+
+def interval(values: Doubles, estimate: float, left_out: Doubles | None = None, level: float = LEVEL) -> Interval:
+    """The interval of a figure.
 
     Args:
-        targets: shape (patches, classes).
-        scores: shape (patches, classes).
-        weights: how often each patch is drawn, shape (draws, patches).
-        threshold: a class is predicted where its score is above this.
-        task: ``multilabel`` or ``single``.
+        values: of all draws, shape (draws,).
+        estimate: the figure.
+        left_out: the figure with each cluster left out in turn, for a BCa interval; None takes percentiles.
+        level: the share of intervals that should hold the truth.
     """
-    return (_single if task == "single" else _multilabel)(targets, scores, weights, threshold)
+    tails = np.array([(1 - level) / 2, (1 + level) / 2])
+    if left_out is not None and np.ptp(values) > 0:
+        tails = corrected(tails, values, estimate, left_out)
+    low, high = np.quantile(values, tails)
+    return float(low), float(high)
 
 
-def _multilabel(targets: Bools, scores: Floats, weights: Doubles, threshold: float) -> dict[str, Doubles]:
-    predicted = scores > threshold
-    tp, fp, fn = (
-        weights @ mask.astype(np.float64) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted)
-    )
-    micro = [part.sum(axis=1) for part in (tp, fp, fn)]
-    precisions = [average_precision(targets[:, i], scores[:, i], weights) for i in range(targets.shape[1])]
-    return {
-        "f2_macro": _f(2, tp, fp, fn).mean(axis=1),
-        "f2_micro": _f(2, *micro),
-        "hamming_loss": (fp + fn).sum(axis=1) / (weights.sum(axis=1) * targets.shape[1]),
-        "precision_macro": _ratio(tp, tp + fp).mean(axis=1),
-        "precision_micro": _ratio(micro[0], micro[0] + micro[1]),
-        "f1_macro": _f(1, tp, fp, fn).mean(axis=1),
-        "f1_micro": _f(1, *micro),
-        "map_macro": np.mean(precisions, axis=0),
-        "map_micro": average_precision(targets.ravel(), scores.ravel(), np.repeat(weights, targets.shape[1], axis=1)),
-    }
+def corrected(tails: Doubles, values: Doubles, estimate: float, left_out: Doubles) -> Doubles:
+    """Which quantiles of the draws are the ends of a BCa interval (Efron 1987, equation 4.3)."""
+    below = np.mean(values < estimate) + np.mean(values == estimate) / 2
+    few = 1 / (len(values) + 1)
+    bias = norm.ppf(np.clip(below, few, 1 - few))
+    away = left_out.mean() - left_out
+    spread = (away**2).sum() ** 1.5
+    acceleration = (away**3).sum() / (6 * spread) if spread > 0 else 0.0
+    shifted = bias + norm.ppf(tails)
+    return np.asarray(norm.cdf(bias + shifted / (1 - acceleration * shifted)))
 
 
-def _single(targets: Bools, scores: Floats, weights: Doubles, threshold: float) -> dict[str, Doubles]:
-    classes = targets.shape[1]
-    true, best = targets.argmax(axis=1), scores.argmax(axis=1)
-    predicted = np.eye(classes, dtype=bool)[best]
-    tp, fp, fn = (
-        weights @ mask.astype(np.float64) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted)
-    )
-    total = weights.sum(axis=1)
-    support, guessed = tp + fn, tp + fp
-    expected = (support * guessed).sum(axis=1) / total
-    right = tp.sum(axis=1)
-    there = support > 0
-    rank = (scores > np.take_along_axis(scores, true[:, None], axis=1)).sum(axis=1)
-    return {
-        "accuracy": right / total,
-        "balanced_accuracy": np.where(there, _ratio(tp, support), 0).sum(axis=1) / there.sum(axis=1),
-        "f1_macro": _f(1, tp, fp, fn).mean(axis=1),
-        "kappa": _ratio(right - expected, total - expected),
-        "top5_accuracy": weights @ (rank < 5).astype(np.float64) / total,
-    }
+def _mean(repeats: Sequence[Resampled], weights: Doubles | None) -> Resampled:
+    """The mean over repeats, each draw with weights of its own or, without, all alike."""
+    if len(repeats) == 1:
+        return repeats[0]
 
+    def mean(values: Sequence[Mapping[str, Doubles]]) -> dict[str, Doubles]:
+        if weights is None:
+            return {name: np.mean([one[name] for one in values], axis=0) for name in values[0]}
+        return {
+            name: np.einsum("dr,rd...->d...", weights, np.stack([one[name] for one in values])) for name in values[0]
+        }
 
-def average_precision(targets: Bools, scores: Floats, weights: Doubles) -> Doubles:
-    """The average precision of each draw, as scikit-learn defines it; 0 where a draw has no positive.
-
-    Args:
-        targets: shape (patches,).
-        scores: shape (patches,).
-        weights: shape (draws, patches).
-    """
-    order = np.argsort(-scores, kind="stable")
-    ends = np.append(np.flatnonzero(np.diff(scores[order])), len(order) - 1)  # equal scores are one threshold
-    drawn = weights[:, order]
-    hits = (drawn * targets[order]).cumsum(axis=1)[:, ends]
-    precision = _ratio(hits, drawn.cumsum(axis=1)[:, ends])
-    gained = np.diff(hits, axis=1, prepend=0)
-    return _ratio((gained * precision).sum(axis=1), hits[:, -1])
-
-
-def _f(beta: float, tp: Doubles, fp: Doubles, fn: Doubles) -> Doubles:
-    return _ratio((1 + beta**2) * tp, (1 + beta**2) * tp + beta**2 * fn + fp)
-
-
-def _ratio(above: Doubles, below: Doubles) -> Doubles:
-    """A quotient, 0 where nothing is divided by."""
-    return np.divide(above, below, out=np.zeros_like(above), where=below != 0)
+    return Resampled(mean([one.overall for one in repeats]), mean([one.by_class for one in repeats]))

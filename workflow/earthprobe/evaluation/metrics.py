@@ -37,6 +37,11 @@ class Metric(NamedTuple):
         """The value as a table to read has it."""
         return f"{100 * value:.1f}" if self.format == "percent" else f"{value:.3f}"
 
+    def show_all(self, value: float, ends: Sequence[float], mark: str = "") -> str:
+        """The value with its interval."""
+        low, high = map(self.show, ends)
+        return f"{self.show(value)}{mark} [{low}, {high}]"
+
 
 def of_predictions(name: str, **options: Any) -> Score:
     """A metric of scikit-learn that takes targets and predictions."""

@@ -7,7 +7,7 @@ import numpy as np
 import polars as pl
 
 from earthprobe.evaluation.metrics import BEST, heading_of
-from earthprobe.figures.style import SERIES, new_figure, note, save
+from earthprobe.figures.style import SERIES, beside, new_figure, note, save
 
 AFTER = "probe"
 """The column behind those of the options, in the table that :mod:`earthprobe.steps.ablation` writes."""
@@ -28,7 +28,8 @@ def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
     rows = pl.read_csv(table, infer_schema=False)
     options = rows.columns[1 : rows.columns.index(AFTER)]
     best = next(name for name in BEST.values() if name in rows.columns)
-    chosen = rows.select("features", *options, "probe", best, "data", "weights")
+    ends = {f"{best}_{end}": end for end in ("low", "high")}
+    chosen = rows.select("features", *options, "probe", best, *ends, "data", "weights").rename(ends)
     chosen.rename({best: "score"}).with_columns(metric=pl.lit(best)).write_csv(csv)
     draw(csv, images)
 
@@ -40,7 +41,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides={"score": pl.Float64})
+    table = pl.read_csv(csv, schema_overrides=dict.fromkeys(("score", "low", "high"), pl.Float64))
     options = table.columns[1 : table.columns.index(AFTER)]
     labels = [
         ", ".join(f"{option} {value}" for option, value in zip(options, values, strict=True))
@@ -49,12 +50,14 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     places = np.arange(len(labels))
     figure = new_figure(1.0 + 0.24 * len(labels))
     axes = figure.subplots()
-    for number, probe in enumerate(table["probe"].unique(maintain_order=True)):
-        values = table.filter(pl.col("probe") == probe)["score"].to_numpy()
+    probes = table["probe"].unique(maintain_order=True).to_list()
+    for number, probe in enumerate(probes):
+        here = table.filter(pl.col("probe") == probe)
         colour, marker = SERIES[number % len(SERIES)], "os^Dv<>P"[number % 8]
-        axes.scatter(values, places, s=20, color=colour, marker=marker, linewidths=0, label=probe)
-    scores = table["score"].to_numpy()
-    low, high = float(scores.min()), float(scores.max())
+        y = places + beside(number, len(probes))
+        axes.hlines(y, here["low"], here["high"], color=colour, linewidth=0.8, zorder=1)
+        axes.scatter(here["score"], y, s=18, color=colour, marker=marker, linewidths=0, label=probe, zorder=2)
+    low, high = float(table["low"].min()), float(table["high"].max())  # type: ignore[arg-type]
     margin = max(SPAN - (high - low), 0.1 * (high - low)) / 2
     axes.set_xlim(low - margin, high + margin)
     axes.set_yticks(places, labels)
@@ -62,7 +65,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.grid(color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"{heading_of(table['metric'][0])} on the test split")
+    axes.set_xlabel(f"{heading_of(table['metric'][0])} on the test split, with 95 % intervals")
     axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
     note(figure, table["data"][0], table["weights"][0])
     save(figure, outputs)

@@ -20,6 +20,8 @@ COLUMNS = (
     "probe",
     "metric",
     "score",
+    "low",
+    "high",
     "parameters",
     "flop",
     "patches_per_second",
@@ -71,6 +73,7 @@ def run(
                 probe,
                 BEST[result["task"]],
                 result["test"][BEST[result["task"]]],
+                *result["intervals"][BEST[result["task"]]],
                 cost["parameters"],
                 cost["flop"],
                 cost["patches_per_second"],
@@ -104,7 +107,7 @@ def _table(table: pl.DataFrame) -> str:
             row["features"],
             row["weights"],
             row["probe"],
-            f"{100 * row['score']:.1f}",
+            f"{100 * row['score']:.1f} [{100 * row['low']:.1f}, {100 * row['high']:.1f}]",
             f"{row['parameters'] / 1e6:.2f}",
             f"{row['flop'] / 1e9:.2f}",
             f"{row['patches_per_second']:.0f}",
@@ -135,13 +138,14 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     for number, row in enumerate(table.iter_rows(named=True)):
         untrained = row["weights"].startswith(("random", "no weights", "train"))
         colour = SERIES[1] if untrained else SERIES[0]
+        axes.vlines(times[number], row["low"], row["high"], color=colour, linewidth=0.8, zorder=1)
         axes.scatter(times[number], row["score"], s=26, color=colour, marker="D" if untrained else "o", linewidths=0)
     axes.set_xscale("log")
     # What is no difference must not look like one.
     axes.set_xlim(min(times) / 2, max(times) * 3)
-    scores = table["score"].to_numpy()
-    middle = float(scores.max() + scores.min()) / 2
-    half = max(0.1, 1.3 * (float(scores.max()) - middle))
+    low, high = float(table["low"].min()), float(table["high"].max())  # type: ignore[arg-type]
+    middle = (low + high) / 2
+    half = max(0.1, 1.3 * (high - middle))
     axes.set_ylim(middle - half, middle + half)
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("{x:g}")

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from earthprobe.figures.style import SERIES, new_figure, note, save, short
+from earthprobe.figures.style import SERIES, beside, new_figure, note, save, short
 from earthprobe.storage.files import write_csv
 
-COLUMNS = ("class", "name", "support", "probe", "f2", "data", "weights")
+COLUMNS = ("class", "name", "support", "probe", "f2", "f2_low", "f2_high", "data", "weights")
 
 
 def run(*, probes: Sequence[str], per_class: Sequence[Path], csv: Path, images: Sequence[Path]) -> None:
@@ -40,7 +40,7 @@ def gather(probes: Sequence[str], per_class: Sequence[Path], output: Path) -> No
 
 
 def draw(csv: Path, outputs: Sequence[Path]) -> None:
-    """Draws one dot a probe on each class's line, with the class's support beside its name.
+    """Draws one dot a probe on each class's line, with its interval, and the class's support beside its name.
 
     Args:
         csv: what :func:`gather` wrote.
@@ -50,15 +50,16 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     probes = table["probe"].unique(maintain_order=True).to_list()
     classes = table.unique("class", maintain_order=True)
     places = np.arange(len(classes))
-    figure = new_figure(0.9 + 0.17 * len(classes))
+    figure = new_figure(0.9 + (0.1 + 0.05 * len(probes)) * len(classes))
     axes = figure.subplots()
-    values = {p: table.filter(pl.col("probe") == p)["f2"].to_numpy() for p in probes}
-    stacked = np.stack(list(values.values()))
-    axes.hlines(places, stacked.min(axis=0), stacked.max(axis=0), color="#CCCCCC", linewidth=1.5, zorder=1)
     markers = "os^Dv<>P"
-    for number, (probe, f2) in enumerate(values.items()):
+    for number, probe in enumerate(probes):
+        here = table.filter(pl.col("probe") == probe)
+        y = places + beside(number, len(probes), 0.7)
         colour, marker = SERIES[number % len(SERIES)], markers[number % len(markers)]
-        axes.scatter(f2, places, s=18, color=colour, marker=marker, label=probe, zorder=2, linewidths=0)
+        axes.hlines(y, here["f2_low"], here["f2_high"], color=colour, linewidth=0.8, zorder=1)
+        axes.scatter(here["f2"], y, s=12, color=colour, marker=marker, label=probe, zorder=2, linewidths=0)
+    axes.hlines(places[:-1] + 0.5, -0.02, 1, color="#EEEEEE", linewidth=0.5, zorder=0)
     labels = [f"{short(n, 48)}  ({s:,})" for n, s in zip(classes["name"], classes["support"], strict=True)]
     axes.set_yticks(places, labels)
     axes.set_ylim(len(places) - 0.4, -0.6)
@@ -66,7 +67,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
     axes.set_axisbelow(True)
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("F2 on the test split (support in brackets)")
+    axes.set_xlabel("F2 on the test split, with 95 % intervals (support in brackets)")
     axes.legend(loc="lower right", handletextpad=0.2)
     note(figure, table["data"][0], table["weights"][0])
     save(figure, outputs)

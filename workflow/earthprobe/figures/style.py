@@ -52,6 +52,11 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
+def beside(number: int, count: int, width: float = 0.5) -> float:
+    """Where one of several values stands on its line, so that none hides another."""
+    return width * ((number + 0.5) / count - 0.5)
+
+
 def note(figure: Figure, *parts: str) -> None:
     """Writes below the figure what its data are."""
     text = "; ".join(part for part in dict.fromkeys(parts) if part)

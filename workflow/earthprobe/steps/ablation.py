@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.clusters import PLURAL
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
@@ -38,30 +39,40 @@ def run(
     task = results[0]["task"]
     measured, best = METRICS_OF[task], BEST[task]
     first: dict[str, float] = {}
-    rows = []
+    rows, ends = [], []
     for name, probe, result in zip(features, probes, results, strict=True):
         score = result["test"][best]
         shown = [_text(chosen[name][option]) for option in options]
         figures = [result["test"][metric.name] for metric in measured]
         rows.append((name, *shown, probe, *figures, score - first.setdefault(probe, score)))
+        ends.append([end for metric in measured for end in result["intervals"][metric.name]])
     origin = (describe_data(results[0]["features"]), describe_weights(results[0]["features"]))
     # What a cheaper setting costs: less the score of the first feature set with the same probe.
     loss = f"{best}_less_the_first"
     columns = ("features", *options, "probe", *(metric.name for metric in measured), loss, "data", "weights")
-    write_csv(csv, columns, [(*row, *origin) for row in rows])
+    columns += tuple(f"{metric.name}_{end}" for metric in measured for end in ("low", "high"))
+    write_csv(csv, columns, [(*row, *origin, *sure) for row, sure in zip(rows, ends, strict=True)])
     heading = [*options, "probe", *(metric.heading for metric in measured), f"{heading_of(best)} less the first"]
     body = [
         [
             *row[1 : len(options) + 2],
-            *(metric.show(value) for metric, value in zip(measured, row[len(options) + 2 : -1], strict=True)),
+            *(
+                metric.show_all(value, sure[2 * i : 2 * i + 2])
+                for i, (metric, value) in enumerate(zip(measured, row[len(options) + 2 : -1], strict=True))
+            ),
             f"{100 * row[-1]:+.1f}",
         ]
-        for row in rows
+        for row, sure in zip(rows, ends, strict=True)
     ]
     title = f"# Ablation of {', '.join(options)}, {label_set} classes"
     simulated = "**Simulated archive: these figures show that the workflow runs, nothing else.**"
     notes = [simulated] if results[0]["features"]["simulated"] else []
     notes.append(f"{origin[0]}, {origin[1]}; test split of {results[0]['test']['patches']} patches.")
+    by = results[0]["intervals_by"]
+    notes.append(
+        f"In brackets: {100 * by['level']:.0f} % intervals, by {by['draws']:,} draws of {by['clusters']}"
+        f" {PLURAL[by['cluster']]}."
+    )
     numeric = range(len(options) + 1, len(heading))
     write_text(md, "\n\n".join([title, *notes, grid(heading, body, numeric)]) + "\n")
 

@@ -4,7 +4,6 @@ import json
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -13,6 +12,7 @@ import polars as pl
 from earthprobe import registry
 from earthprobe.archives.interface import NO_S2, SENSORS, SPLITS
 from earthprobe.storage.files import read_csv, write_csv, write_text
+from earthprobe.storage.html import page
 from earthprobe.storage.parquet import read_metadata
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,11 @@ NEAR_SHARE = 0.25
 OFFSET = (800, 1200)
 """What brightens every band is the offset of 1,000 that Copernicus has added since processing baseline 04.00."""
 
+TOUCHING = 1.5
+"""Cells of 1.2 km between the centres of two patches that touch, at a corner at least."""
+
 AS_PUBLISHED, WITHIN, FEWER, OFF, NOT_JUDGED = "as published", "within", "fewer", "off", "not judged"
+LEAKS = "leaks"
 IN_ORDER = "in order"
 
 
@@ -45,9 +49,10 @@ def run(
     *,
     kind: str,
     snow_and_clouds: bool = False,
+    other_split: bool = False,
     patches: Path,
     index: Path,
-    statistics: Sequence[Path],
+    statistics: Sequence[Path] = (),
     rejected: Path,
     csv: Path,
     html: Path,
@@ -57,6 +62,7 @@ def run(
     Args:
         kind: the archive's.
         snow_and_clouds: whether reBEN's patches with snow, clouds or shadow belong to it.
+        other_split: whether the split is another than the published one.
         patches: ``patches.parquet``.
         index: ``index.parquet``.
         statistics: ``band_statistics`` of each sensor.
@@ -69,6 +75,8 @@ def run(
     simulated = own.get("simulated", False)
     # A simulated archive has its pixels alone in common with the published one.
     known = {} if simulated else published | (published["snow_and_clouds"] if snow_and_clouds else {})
+    if other_split:
+        known = {key: value for key, value in known.items() if key not in ("patches", "in_no_split")}
     table = pl.read_parquet(patches, columns=["split"])
     expected = known.get("patches")
     findings = list(_patches(Counter(table["split"]), expected))
@@ -87,6 +95,7 @@ def run(
         for finding in judge(figures["all"], expected_here, figures["patches"] - figures["rejected"]):
             findings.append(finding._replace(advice=finding.advice + why) if finding.verdict == OFF else finding)
     labels = pl.read_parquet(index)
+    findings += _distances(labels)
     whole = expected is not None and sum(expected.values()) == labels.height
     # Of patches with snow and clouds no counts are published apart.
     counts = {} if snow_and_clouds else known.get("label_counts", {})
@@ -97,7 +106,8 @@ def run(
     title = f"What the archive {read_metadata(patches)['archive']} holds"
     summary = verdict(findings, simulated, bool(published))
     log.log(logging.WARNING if summary.startswith("Off") else logging.INFO, "%s", summary)
-    write_text(html, _page(title, summary, findings))
+    rows = [(finding.verdict.split()[0], finding) for finding in findings]
+    write_text(html, page(title, [f"**{summary}**"], Finding._fields, rows, STYLE))
 
 
 def verdict(findings: list[Finding], simulated: bool, published: bool = True) -> str:
@@ -246,6 +256,20 @@ def reflectance_findings(
         )
 
 
+def _distances(table: pl.DataFrame) -> Iterator[Finding]:
+    """How far test lies from train: a test patch beside a train patch has its neighbour's labels."""
+    cells = table.filter(pl.col("split") == "test")["cells_to_train"].drop_nulls()
+    if cells.is_empty():
+        return
+    low, middle, high = (float(cells.quantile(q, "nearest") or 0) for q in (0.0, 0.5, 1.0))
+    near = int((cells < TOUCHING).sum())
+    shown = f"{low:.3g} to {high:.3g} cells, median {middle:.3g}"
+    touching = f"{near:,} of {len(cells):,} test patches touch a train patch"
+    word = LEAKS if near > len(cells) / 2 else NOT_JUDGED
+    advice = "a score may be neighbourhood: see the control neighbours, archive.split and buffer." if near else ""
+    yield Finding("from test to the nearest train patch", shown, "", word, "; ".join(filter(None, (touching, advice))))
+
+
 def _labels(
     table: pl.DataFrame, index: Path, expected: Mapping[str, Mapping[str, Mapping[str, int]]], whole: bool
 ) -> Iterator[Finding]:
@@ -270,20 +294,7 @@ def _labels(
 
 
 STYLE = """
-body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
-th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
 td:nth-child(2), td:nth-child(3) { text-align: right; }
 td:nth-child(2), td:nth-child(3), td:nth-child(4) { white-space: nowrap; }
-.off { background: #fbe3e0; } .fewer, .not { color: #666; }
+.off { background: #fbe3e0; } .leaks { background: #fdf3d8; } .fewer, .not { color: #666; }
 """
-
-
-def _page(title: str, summary: str, findings: list[Finding]) -> str:
-    def row(tag: str, cells: tuple[Any, ...]) -> str:
-        return "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
-
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    body = [f"<tr class={finding.verdict.split()[0]}>{row('td', finding)}</tr>" for finding in findings]
-    lines = [f"<h1>{escape(title)}</h1>", f"<p><strong>{escape(summary)}</strong></p>", "<table>"]
-    lines += [f"<tr>{row('th', Finding._fields)}</tr>", *body, "</table>"]
-    return f"<!doctype html><html>{head}<body>" + "\n".join(lines) + "</body></html>\n"

@@ -5,6 +5,7 @@ import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,6 +13,7 @@ import pyarrow.parquet as pq
 from earthprobe import registry
 from earthprobe.archives import grid
 from earthprobe.archives.interface import SPLITS, Labelled
+from earthprobe.distance import to_nearest
 from earthprobe.errors import UserError
 from earthprobe.storage.files import replacing
 from earthprobe.storage.geoparquet import KEY, geographic
@@ -27,12 +29,17 @@ KNOWN = pa.schema(
         ("column", pa.int16()),
         ("row", pa.int16()),
         ("satellite", pa.string()),
-        ("time", pa.timestamp("ms", "UTC")),
+        ("time", pa.timestamp("ms")),  # UTC; DuckDB asks for another library where a file says so
         ("orbit", pa.string()),
         ("month", pa.int8()),
+        ("cells_to_train", pa.float32()),
+        ("cells_to_test", pa.float32()),
     ]
 )
-"""What names and dates say of patches, which splits, controls and intervals group by; null where they do not."""
+"""What names, dates and places say of patches, which controls, intervals and buffers go by; null where they do not.
+
+``cells_to_train`` is how far the nearest train patch of a val or test patch is, in cells of 1.2 km, and
+``cells_to_test`` how far the nearest test patch of a train or val patch."""
 
 
 def schema_of(label_sets: Iterable[str], patches: pa.Schema = SCHEMA) -> pa.Schema:
@@ -95,9 +102,8 @@ def run(
                 raise UserError(
                     f"{patches}: no patch of {split} has readable labels: the log says what is wrong with them"
                 )
-        named = grid.named(kept["patch_id"]).with_columns(kept["date"].dt.month().alias("month"))
         columns = {
-            **{name: named[name].to_list() for name in KNOWN.names},
+            **{name: column.to_list() for name, column in known(kept).to_dict().items()},
             **{name: kept[name].to_list() for name in kept.columns},
             **{f"labels_{name}": [labels[name] for labels in read.values()] for name in sets},
         }
@@ -112,3 +118,22 @@ def run(
             schema = geographic(schema, geo)
         arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
         pq.write_table(pa.table(arrays, schema), part, compression="zstd")
+
+
+def known(table: pl.DataFrame) -> pl.DataFrame:
+    """The columns of :data:`KNOWN` of some patches, by their id, date, place and split."""
+    month = table["date"].dt.month().alias("month")
+    return grid.named(table["patch_id"].to_list()).with_columns(month, *_distances(table)).select(KNOWN.names)
+
+
+def _distances(table: pl.DataFrame) -> list[pl.Series]:
+    """The columns ``cells_to_train`` and ``cells_to_test``."""
+    places = table.select(pl.col("longitude", "latitude").cast(pl.Float64).fill_null(float("nan"))).to_numpy()
+    split = table["split"].to_numpy()
+    columns = []
+    for near in ("train", "test"):
+        found = np.full(table.height, np.nan)
+        there, others = split == near, split != near
+        found[others] = to_nearest(places[there], places[others])
+        columns.append(pl.Series(f"cells_to_{near}", found, dtype=pl.Float32).fill_nan(None))
+    return columns

@@ -7,7 +7,7 @@ from earthprobe.storage.files import read_csv, write_csv
 from earthprobe.storage.parquet import read_metadata
 
 
-def run(*, index: Path, pixels: Sequence[Path], output: Path) -> None:
+def run(*, index: Path, pixels: Sequence[Path] = (), output: Path) -> None:
     """Writes ``rejected.csv`` with ``patch_id``, ``split``, ``step`` and ``reason``.
 
     Args:

@@ -1,15 +1,15 @@
 """Gather the metrics of all feature sets and probes into the table of a label set, published ones below."""
 
 import json
-import re
 from collections.abc import Mapping, Sequence
-from html import escape
 from pathlib import Path
 from typing import Any
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.clusters import PLURAL
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, Metric, heading_of
 from earthprobe.storage.files import read_csv, write_csv, write_text
+from earthprobe.storage.html import page
 from earthprobe.storage.markdown import grid
 
 GAIN = "gain_over_pixels"
@@ -23,6 +23,16 @@ GAIN_NOTE = (
     "Gain over pixels: {metric} less that of the best of statistics and rcf with the same bands and probe, in points."
 )
 
+TIED = "tied_with_best"
+"""Whether a row cannot be told apart from the best one."""
+
+MARK = "°"
+TIED_NOTE = (
+    "°: the best row by {metric}, {best}, and those that cannot be told apart from it (5 %, Holm over all comparisons)."
+)
+
+STYLE = "td:nth-child(n+3):nth-last-child(n+2) { text-align: right; } tr.published { color: #666; }"
+
 Result = tuple[str, str, Mapping[str, Any]]
 """A feature set, a probe, and their ``metrics.json``."""
 
@@ -33,6 +43,7 @@ def run(
     features: Sequence[str],
     probes: Sequence[str],
     published: Path,
+    comparison: Path | None = None,
     label_set: str,
     csv: Path,
     md: Path,
@@ -44,6 +55,7 @@ def run(
         metrics: a ``metrics.json`` a row, in their order.
         features: the feature set of each.
         probes: the probe of each.
+        comparison: CSV of the comparisons of these rows, by which some share a mark with the best.
         published: CSV of published results, columns ``label_set`` (or the name of an archive), ``reference``, ``data``,
             ``features``, ``probe`` and the metrics; a metric that was not published is empty.
         label_set: the label set's name.
@@ -55,7 +67,13 @@ def run(
         (name, probe, json.loads(path.read_text(encoding="utf-8")))
         for name, probe, path in zip(features, probes, metrics, strict=True)
     ]
+    results = [result for result in results if result[2].get("control", {}).get("known", True)]
+    controls = [result for result in results if "control" in result[2]]
+    results = [result for result in results if "control" not in result[2]] + controls
+    tied = _tied(comparison, results)
     ours = [{**_own_row(*result), GAIN: gain(result, results)} for result in results]
+    for row in ours:
+        row[TIED] = int(f"{row['features']}/{row['probe']}" in tied) if tied else ""
     theirs = [
         {**row, "source": f"published: {row['reference']}"}
         for row in read_csv(published)
@@ -63,10 +81,16 @@ def run(
     ]
     task = results[0][2]["task"]
     measured = METRICS_OF[task]
-    columns = columns_of(measured, any("intervals" in result for _, _, result in results))
+    columns = columns_of(measured)
     write_csv(csv, columns, [[row.get(column, "") for column in columns] for row in (*ours, *theirs)])
     title = f"Classification, {label_set if label_set.isdigit() else len(results[0][2]['classes'])} classes"
-    notes = [*_notes(label_set, ours, results[0][2]), *_origins(results)]
+    models = [row for row, result in zip(ours, results, strict=True) if "control" not in result[2]] or ours
+    notes = [
+        *_notes(models, results[0][2]),
+        *([TIED_NOTE.format(metric=heading_of(BEST[task]), best=tied[0])] if tied else []),
+        *_origins([result for result in results if "control" not in result[2]]),
+    ]
+    below = [f"Control {probe}: {result['control']['says']}." for _, probe, result in controls]
     gains = any(row[GAIN] is not None for row in ours)
     heading = [
         "features",
@@ -77,22 +101,23 @@ def run(
     ]
     body = [
         [
-            f"{row['features']}, {row[aside]}",
+            ", ".join(filter(None, (row["features"], row[aside]))),
             row["probe"],
-            *(_figure(metric, row) for metric in measured),
+            *(_figure(metric, row, BEST[task]) for metric in measured),
             *(["–" if row.get(GAIN) is None else f"{100 * row[GAIN]:+.1f}"] if gains else []),
             row["source"],
         ]
         for aside, group in (("weights", ours), ("data", theirs))
         for row in group
     ]
-    write_text(md, "\n\n".join([f"# {title}", *notes, grid(heading, body, range(2, len(heading) - 1))]) + "\n")
-    write_text(html, _page(title, notes, heading, body, len(ours)))
+    write_text(md, "\n\n".join([f"# {title}", *notes, grid(heading, body, range(2, len(heading) - 1)), *below]) + "\n")
+    marked = [("" if number < len(ours) else "published", row) for number, row in enumerate(body)]
+    write_text(html, page(title, notes, heading, marked, STYLE, below))
 
 
-def columns_of(measured: Sequence[Metric], with_intervals: bool) -> tuple[str, ...]:
-    """The columns of a table: those of the reference study first, then what there is of intervals."""
-    ends = [f"{metric.name}_{end}" for metric in measured for end in ("low", "high")] if with_intervals else []
+def columns_of(measured: Sequence[Metric]) -> tuple[str, ...]:
+    """The columns of a table: those of the reference study first, then intervals by clusters, and by patches."""
+    ends = [f"{metric.name}{kind}_{end}" for kind in ("", "_patch") for metric in measured for end in ("low", "high")]
     return (
         "features",
         "probe",
@@ -102,8 +127,24 @@ def columns_of(measured: Sequence[Metric], with_intervals: bool) -> tuple[str, .
         "weights",
         "classes_without_positive",
         GAIN,
+        TIED,
+        "clusters",
+        "cluster",
         *ends,
     )
+
+
+def _tied(comparison: Path | None, results: Sequence[Result]) -> list[str]:
+    """The best row, and those that cannot be told apart from it; nothing where it was not compared with all."""
+    best = BEST[results[0][2]["task"]]
+    models = [result for result in results if "control" not in result[2]] or results
+    features, probe, _ = max(models, key=lambda result: result[2]["test"][best])
+    first = f"{features}/{probe}"
+    lines = [line for line in (read_csv(comparison) if comparison else []) if line["metric"] == best]
+    compared = [line for line in lines if line["row"] == first]
+    if not compared or len(compared) < len(results) - 1:
+        return []
+    return [first, *(line["other"] for line in compared if line["told_apart"] == "0")]
 
 
 def gain(result: Result, results: Sequence[Result]) -> float | None:
@@ -133,18 +174,21 @@ def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, 
         "probe": probe,
         **{metric.name: test[metric.name] for metric in METRICS_OF[result["task"]]},
         **{
-            f"{name}_{end}": value
-            for name, ends in result.get("intervals", {}).items()
+            f"{name}{kind}_{end}": value
+            for kind, key in (("", "intervals"), ("_patch", "patch_intervals"))
+            for name, ends in result[key].items()
             for end, value in zip(("low", "high"), ends, strict=True)
         },
+        "clusters": result["intervals_by"]["clusters"],
+        "cluster": result["intervals_by"]["cluster"],
         "source": "this run",
         "data": describe_data(source),
-        "weights": describe_weights(source),
+        "weights": "" if "control" in result else describe_weights(source),
         "classes_without_positive": test["classes_without_positive"],
     }
 
 
-def _notes(label_set: str, ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
+def _notes(ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
     source, test = result["features"], result["test"]
     notes = []
     untrained = dict.fromkeys(row["features"] for row in ours if row["weights"].startswith("random"))
@@ -183,17 +227,21 @@ def named(counts: Mapping[str, int]) -> str:
 
 def _of_splits(data: str, result: Mapping[str, Any], rule: str) -> list[str]:
     """What was tested on what, in a sentence or a few."""
-    test = result["test"]
+    test, by = result["test"], result["intervals_by"]
+    drawn = f"{by['draws']:,} draws of the {by['clusters']} {PLURAL[by['cluster']]} of the test patches"
+    level = f"In brackets: {100 * by['level']:.0f} % intervals, by {drawn}"
     if "folds" not in result:
-        return [f"Test split of {data}: {test['patches']} patches; trained on {result['patches']['train']}; {rule}."]
-    folds, by = result["folds"], result["intervals_by"]
+        return [
+            f"Test split of {data}: {test['patches']} patches; trained on {result['patches']['train']}; {rule}.",
+            f"{level}; the CSV has those by patches beside them, which are too sure where patches are alike.",
+        ]
+    folds = result["folds"]
     unseen = result["unseen_classes"]
     lines = [
         f"{data[0].upper()}{data[1:]}: {test['patches']} patches, each tested once in each of {folds['repeats']}"
         f" repeats by a probe that has seen none of its fold ({folds['folds']} folds, groups kept whole; one chooses"
         f" hyper-parameters, the others train); {rule}. Figures are means over the repeats.",
-        f"In brackets: {100 * by['level']:.0f} % intervals, by {by['draws']:,} draws of the {by['clusters']} groups of"
-        f" patches and of the {by['repeats']} repeats.",
+        f"{level} and of the {by['repeats']} repeats.",
     ]
     if unseen:
         classes = {result["classes"][int(number)]: times for number, times in unseen.items()}
@@ -239,31 +287,11 @@ def _wavelengths(source: Mapping[str, Any]) -> str:
     return f", wavelengths {' '.join(map(str, source['wavelengths']))}" if "wavelengths" in source else ""
 
 
-def _figure(metric: Metric, row: Mapping[str, Any]) -> str:
+def _figure(metric: Metric, row: Mapping[str, Any], best: str) -> str:
     value = row.get(metric.name)
     if value in ("", None):
         return "–"
-    shown = metric.show(float(str(value)))
     if f"{metric.name}_low" not in row:
-        return shown
-    low, high = (metric.show(row[f"{metric.name}_{end}"]) for end in ("low", "high"))
-    return f"{shown} [{low}, {high}]"
-
-
-STYLE = """
-body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
-th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
-td:nth-child(n+3):nth-last-child(n+2) { text-align: right; } tr.published { color: #666; }
-"""
-
-
-def _page(title: str, notes: Sequence[str], heading: Sequence[str], body: Sequence[Sequence[str]], ours: int) -> str:
-    def row(tag: str, cells: Sequence[str]) -> str:
-        return "".join(f"<{tag}>{escape(cell)}</{tag}>" for cell in cells)
-
-    strong = re.compile(r"[*]{2}(.*?)[*]{2}")
-    lines = ["<p>" + strong.sub(r"<strong>\1</strong>", escape(note)) + "</p>" for note in notes]
-    lines += ["<table>", f"<tr>{row('th', heading)}</tr>"]
-    lines += [f"<tr{'' if i < ours else ' class=published'}>{row('td', cells)}</tr>" for i, cells in enumerate(body)]
-    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}</style>'
-    return "\n".join([f"<!doctype html><html>{head}<body><h1>{escape(title)}</h1>", *lines, "</table></body></html>\n"])
+        return metric.show(float(str(value)))
+    mark = MARK if metric.name == best and row.get(TIED) == 1 else ""
+    return metric.show_all(float(value), [row[f"{metric.name}_{end}"] for end in ("low", "high")], mark)

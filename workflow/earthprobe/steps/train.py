@@ -2,29 +2,28 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 import polars as pl
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from earthprobe import registry
-from earthprobe.archives.interface import SPLITS
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
-from earthprobe.probes.interface import Data, Fitted, Floats, Part
+from earthprobe.probes.data import load, parts_of, permuted, rows_of, standardised
+from earthprobe.probes.interface import Data, Fitted
 from earthprobe.probes.protocols import applied
-from earthprobe.storage.embeddings import read_embeddings
 from earthprobe.storage.files import replacing
-from earthprobe.storage.label_matrix import classes_of, label_matrix
-from earthprobe.storage.parquet import check_ids, parquet, read_metadata, with_metadata
+from earthprobe.storage.label_matrix import classes_of
+from earthprobe.storage.parquet import read_metadata
+from earthprobe.storage.scores import Scores, write_scores
 
 log = logging.getLogger(__name__)
+
+PERMUTED = "a probe under labels that changed hands between patches: what a score is where nothing can be learnt"
 
 SMALL = 2**20
 """Figures of all patches together, below which a probe is fitted on one thread."""
@@ -37,6 +36,8 @@ def run(
     index: Path,
     label_set: str,
     threads: int = 1,
+    buffer: float = 0,
+    permute: int | None = None,
     scores: Path,
     model: Path,
 ) -> None:
@@ -48,6 +49,8 @@ def run(
         index: ``index.parquet``, for splits and labels.
         label_set: the name of the label set.
         threads: CPU threads.
+        buffer: train patches this near to a test patch, in cells of 1.2 km, are left out.
+        permute: for a control: the labels of train, and those of val, change hands by this seed.
         scores: columns ``patch_id``, ``split``, ``scores``, ``targets``; val first, each split by ``patch_id``. Where
             the index has folds, every patch is in ``test`` once a repeat (``repeat``), scored by a probe that has not
             seen its fold.
@@ -60,11 +63,11 @@ def run(
     with replacing(scores) as scores_part, replacing(model) as model_part:
         classes, said = classes_of(index, label_set), read_metadata(index)
         task, scale = said["tasks"][label_set], entry.get("scale", True)
-        fitting = Fitting(entry["kind"], partial(fit, **options), threads, task, scale)
+        fitting = Fitting(entry["kind"], partial(fit, **options), threads, task, scale, permute)
         if said.get("folds"):
             scored = fitting.over_folds(features, rows_of(features, index, label_set), len(classes), said["folds"])
         else:
-            scored = fitting.over_splits(features, index, label_set, len(classes))
+            scored = fitting.over_splits(features, index, label_set, len(classes), buffer)
         metadata = {
             "features": read_metadata(features),
             "label_set": label_set,
@@ -72,34 +75,24 @@ def run(
             "classes_left_out": said["classes_left_out"].get(label_set, {}),
             "task": fitting.task,
             "probe": entry,
+            "buffer": buffer,
+            **({} if permute is None else {"permuted": permute, "control": {"says": PERMUTED, "known": True}}),
             **scored.said,
         }
-        table = _table(scored, len(classes), metadata)
         scored.save(model_part)
-        pq.write_table(table, scores_part, compression="zstd")
-        check_ids(scores_part, scored.ids)
+        write_scores(scores_part, scored.scores, metadata)
 
 
 class Scored(NamedTuple):
     """The scores of a probe, and the probe.
 
     Attributes:
-        ids: of patches; of folds each once a repeat.
-        splits: ``val`` or ``test``.
-        repeats: in which repeat a patch was scored; None without folds.
-        groups: the group of each patch, the same.
-        scores: a probability a class, shape (patches, classes).
-        targets: shape (patches, classes).
+        scores: of val and test.
         said: for the metadata.
         save: writes the model.
     """
 
-    ids: Sequence[str]
-    splits: Sequence[str]
-    repeats: Sequence[int] | None
-    groups: Sequence[str | None] | None
-    scores: Floats
-    targets: npt.NDArray[np.bool_]
+    scores: Scores
     said: Mapping[str, Any]
     save: Callable[[Path], None]
 
@@ -113,6 +106,7 @@ class Fitting(NamedTuple):
         threads: CPU threads.
         task: of the label set.
         scale: whether features are standardised.
+        permute: the seed by which labels change hands; None leaves them.
     """
 
     kind: str
@@ -120,22 +114,24 @@ class Fitting(NamedTuple):
     threads: int
     task: str
     scale: bool = True
+    permute: int | None = None
 
-    def over_splits(self, features: Path, index: Path, label_set: str, classes: int) -> Scored:
+    def over_splits(self, features: Path, index: Path, label_set: str, classes: int, buffer: float = 0) -> Scored:
         """Fits on train, and scores val and test."""
-        data = load(features, index, label_set, classes, self.task, self.scale)
+        data = load(features, index, label_set, classes, self.task, self.scale, buffer)
         patches = {split: len(part.ids) for split, part in data.parts.items()}
         log.info("%s, %s: %s", self.kind, label_set, patches)
         fitted = self._fitted(data)
         kept = {split: data.parts[split] for split in ("val", "test")}
         del data  # a model may be as large as the features: saving it needs their room
-        return Scored(
+        scores = Scores(
             [patch_id for part in kept.values() for patch_id in part.ids],
             [split for split, part in kept.items() for _ in part.ids],
-            None,
-            None,
             np.concatenate([fitted.scores[split] for split in kept]).astype(np.float32),
             np.concatenate([part.targets for part in kept.values()]),
+        )
+        return Scored(
+            scores,
             {
                 "chosen": fitted.chosen,
                 "standardised": "by mean and standard deviation of the train split" if self.scale else "not at all",
@@ -147,7 +143,7 @@ class Fitting(NamedTuple):
 
     def over_folds(self, features: Path, rows: pl.DataFrame, classes: int, folds: Mapping[str, int]) -> Scored:
         """Fits once a fold and repeat: the next fold is that on which a probe chooses, and the others train it."""
-        (whole,) = _parts(features, {"train": rows}, classes).values()
+        (whole,) = parts_of(features, {"train": rows}, classes).values()
         numbers = np.array(rows["folds"].to_list())
         count, repeats = folds["folds"], folds["repeats"]
         log.info("%s: %d patches, %d folds, %d times", self.kind, len(whole.ids), count, repeats)
@@ -174,12 +170,14 @@ class Fitting(NamedTuple):
         parts = {split: whole.where(mask) for split, mask in masks.items()}
         last = self._fitted(standardised(parts, self.task, self.scale), threads)
         return Scored(
-            whole.ids * repeats,
-            ["test"] * (len(whole.ids) * repeats),
-            [repeat for repeat in range(repeats) for _ in whole.ids],
-            rows["group"].to_list() * repeats,
-            scores.reshape(-1, classes),
-            np.tile(whole.targets, (repeats, 1)),
+            Scores(
+                whole.ids * repeats,
+                ["test"] * (len(whole.ids) * repeats),
+                scores.reshape(-1, classes),
+                np.tile(whole.targets, (repeats, 1)),
+                [repeat for repeat in range(repeats) for _ in whole.ids],
+                rows["group"].to_list() * repeats,
+            ),
             {
                 "chosen": chosen[0],
                 "chosen_by_fold": chosen,
@@ -195,99 +193,10 @@ class Fitting(NamedTuple):
         )
 
     def _fitted(self, data: Data, threads: int | None = None) -> Fitted:
-        fitted = self.fit(data, threads=threads or self.threads)
+        given = data if self.permute is None else permuted(data, self.permute)
+        fitted = self.fit(given, threads=threads or self.threads)
         for split in ("val", "test"):
             scores = fitted.scores[split]
             if scores.shape != data.parts[split].targets.shape or not np.isfinite(scores).all():
                 raise UserError(f"{self.kind}: some scores are missing or not finite: try other hyper-parameters")
         return fitted
-
-
-def _table(scored: Scored, size: int, metadata: Mapping[str, Any]) -> pa.Table:
-    columns = {
-        "patch_id": pa.array(scored.ids, pa.string()),
-        "split": pa.array(scored.splits, pa.string()),
-        "scores": pa.FixedSizeListArray.from_arrays(pa.array(scored.scores.ravel()), size),
-        "targets": pa.FixedSizeListArray.from_arrays(pa.array(scored.targets.ravel()), size),
-    }
-    if scored.repeats is not None:
-        columns["repeat"] = pa.array(scored.repeats, pa.uint8())
-        columns["group"] = pa.array(scored.groups, pa.string())
-    table = pa.table(columns)
-    return table.cast(with_metadata(table.schema, metadata))
-
-
-def load(
-    features: Path, index: Path, label_set: str, classes: int, task: str = "multilabel", scale: bool = True
-) -> Data:
-    """Reads and standardises a feature set with a label set, split by split.
-
-    Raises:
-        UserError: the index lacks a patch of the features, or a split is left without one.
-    """
-    rows = rows_of(features, index, label_set)
-    splits = {split: rows.filter(pl.col("split") == split) for split in SPLITS}
-    return standardised(_parts(features, splits, classes), task, scale)
-
-
-def rows_of(features: Path, index: Path, label_set: str) -> pl.DataFrame:
-    """The patches of a feature set that have labels: their row, split, group, labels and, where there are any, folds.
-
-    Raises:
-        UserError: the index lacks a patch of the features.
-    """
-    with parquet(features) as file:
-        ids = pl.from_arrow(file.read(columns=["patch_id"]))
-    labels = f"labels_{label_set}"
-    wanted = {"patch_id", "split", "group", labels, "folds"}
-    known = pl.read_parquet(index, columns=[name for name in pl.read_parquet_schema(index) if name in wanted])
-    unlabelled = [entry[0] for entry in read_metadata(index)["rejected"]]
-    rows = (
-        pl.DataFrame(ids)
-        .with_row_index("row")
-        .filter(~pl.col("patch_id").is_in(unlabelled))
-        .join(known, on="patch_id", how="left", maintain_order="left")
-    )
-    if rows[labels].null_count():
-        lacking = rows.filter(pl.col(labels).is_null())["patch_id"][0]
-        raise UserError(f"{index} has no {label_set}-class labels of {lacking}: features and index do not match")
-    return rows.rename({labels: "labels"})
-
-
-def _parts(features: Path, splits: Mapping[str, pl.DataFrame], classes: int) -> dict[str, Part]:
-    """The vectors and targets of some patches, not standardised yet.
-
-    Raises:
-        UserError: there is no patch.
-    """
-    for split, here in splits.items():
-        if here.is_empty():
-            raise UserError(f"{features} has no patch of {split} with labels: rejected.csv says which were left out")
-    vectors = read_embeddings(features, [here["row"].to_numpy() for here in splits.values()])
-    return {
-        split: Part(here["patch_id"].to_list(), matrix, label_matrix(here["labels"], classes))
-        for (split, here), matrix in zip(splits.items(), vectors, strict=True)
-    }
-
-
-def standardised(parts: dict[str, Part], task: str = "multilabel", scale: bool = True) -> Data:
-    """Standardises all parts, in place, by mean and deviation of train, unless features stay as they are."""
-    if not scale:
-        dimensions = parts["train"].features.shape[1]
-        return Data(parts, np.zeros(dimensions, np.float32), np.ones(dimensions, np.float32), task)
-    mean, std = moments(parts["train"].features)
-    mean32, std32 = mean.astype(np.float32), std.astype(np.float32)
-    std32[std32 == 0] = 1.0
-    for part in parts.values():
-        part.features -= mean32
-        part.features /= std32
-    return Data(parts, mean32, std32, task)
-
-
-def moments(features: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Mean and standard deviation of each dimension in float64, without a float64 copy of the features."""
-    mean = features.mean(axis=0, dtype=np.float64)
-    squares = np.zeros_like(mean)
-    for start in range(0, len(features), 4096):
-        squares += np.square(features[start : start + 4096] - mean).sum(axis=0)
-    return mean, np.sqrt(squares / max(len(features), 1))

@@ -1,0 +1,84 @@
+"""Metrics of drawn patches against scikit-learn's of the same patches."""
+
+import numpy as np
+import pytest
+import sklearn.metrics
+from earthprobe.evaluation.metrics import METRICS_OF, by_class, overall
+from earthprobe.evaluation.resampling import (
+    Draws,
+    average_precision,
+    drawn,
+    numbered,
+    resampled,
+    summed,
+    without_one,
+)
+
+RNG = np.random.default_rng(3)
+
+
+def case(task: str, patches: int = 80, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
+    if task == "single":
+        true = RNG.integers(0, classes, patches)
+        targets = np.eye(classes, dtype=bool)[true]
+    else:
+        targets = RNG.random((patches, classes)) < 0.3
+        targets[:, -1] = False
+    scores = (targets * 0.3 + RNG.random((patches, classes))).round(1).astype(np.float32) / 1.3  # with equal scores
+    return targets, scores
+
+
+@pytest.mark.parametrize("task", ["multilabel", "single"])
+@pytest.mark.parametrize("clusters", [80, 9])
+def test_each_draw_has_the_metrics_of_its_patches(task: str, clusters: int):
+    targets, scores = case(task)
+    member = numbered([f"c{i % clusters}" for i in range(80)])
+    draws = drawn(member, 20, seed=1)
+    values = resampled(targets, scores, draws, 0.5, task)
+    assert set(values.overall) == {metric.name for metric in METRICS_OF[task]}
+    columns = ("support", "precision", "recall", "f1", "f2", "ap")
+    for draw in range(20):
+        rows = np.repeat(np.arange(80), draws.weights[member, draw])
+        want = overall(targets[rows], scores[rows], 0.5, task)
+        for name, value in values.overall.items():
+            assert value[draw] == pytest.approx(want[name], abs=1e-6), name
+        for number, row in enumerate(by_class(targets[rows], scores[rows], 0.5, task)):
+            for name, wanted in zip(columns, row, strict=False):
+                if name != "support":
+                    assert values.by_class[name][draw, number] == pytest.approx(wanted, abs=1e-6), name
+
+
+def test_average_precision_is_scikit_learns_with_weights():
+    targets, scores = RNG.random(2000) < 0.2, RNG.random(2000).round(2).astype(np.float32)
+    weights = RNG.integers(0, 4, (2000, 600)).astype(np.uint16)
+    got = average_precision(targets, scores, Draws(np.arange(2000, dtype=np.int32), weights))
+    for draw in (0, 249, 250, 599):
+        want = sklearn.metrics.average_precision_score(targets, scores, sample_weight=weights[:, draw])
+        assert got[draw] == pytest.approx(want, abs=1e-13)
+    assert not average_precision(np.zeros(2000, bool), scores, Draws(np.arange(2000, dtype=np.int32), weights)).any()
+
+
+def test_draws_take_as_many_clusters_as_there_are_and_are_seeded():
+    member = numbered(["b", "a", "b", "c"])
+    assert member.tolist() == [1, 0, 1, 2]
+    draws = drawn(member, 500, seed=4)
+    assert (draws.weights.sum(axis=0) == 3).all()
+    np.testing.assert_array_equal(draws.weights, drawn(member, 500, seed=4).weights)
+    assert (draws.weights != drawn(member, 500, seed=5).weights).any()
+    assert draws.weights.mean() == 1
+    np.testing.assert_allclose(draws.weights.var(axis=1), 2 / 3, atol=0.12)  # of a multinomial
+
+
+def test_each_cluster_is_left_out_once():
+    assert without_one(numbered([0, 1, 2, 1])).weights.tolist() == [[0, 1, 1], [1, 0, 1], [1, 1, 0]]
+    many = without_one(np.arange(1001, dtype=np.int32), most=200).weights
+    assert many.shape == (1001, 200)
+    assert (many.sum(axis=1) == 199).all()
+    assert set((1001 - many.sum(axis=0)).tolist()) == {5, 6}
+
+
+def test_sums_of_more_clusters_than_are_multiplied_at_once():
+    member = np.arange(10_000, dtype=np.int32)
+    draws = drawn(member, 3, seed=0)
+    mask = RNG.random((10_000, 2)) < 0.5
+    np.testing.assert_array_equal(summed(mask, draws), draws.weights.T.astype(float) @ mask)

@@ -1,0 +1,196 @@
+"""The metrics of resampled patches, all draws at once: the sums of each cluster are taken once and weighted anew.
+
+A draw takes as many clusters of patches as there are, with replacement (the cluster bootstrap of Field and Welsh 2007,
+https://doi.org/10.1111/j.1467-9868.2007.00593.x): a cluster that is drawn twice counts its patches twice. Counts of
+true and false positives of all draws are one product of matrices; average precision goes through the sorted scores
+once, adding the weights of all draws in the innermost loop.
+"""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+Bools = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float32]
+Doubles = npt.NDArray[np.float64]
+Numbers = npt.NDArray[np.int32]
+Weights = npt.NDArray[np.uint16]
+
+AT_ONCE = 2**12
+"""Clusters whose weights are multiplied at the same time: 16 MiB of a thousand draws."""
+
+WIDTH = 250
+"""Draws whose sums are in the innermost loop: they stay in the processor's first cache."""
+
+
+class Draws(NamedTuple):
+    """How often each cluster is drawn.
+
+    Attributes:
+        member: of each patch, the number of its cluster, shape (patches,).
+        weights: shape (clusters, draws).
+    """
+
+    member: Numbers
+    weights: Weights
+
+
+class Resampled(NamedTuple):
+    """Metrics of all draws.
+
+    Attributes:
+        overall: by name, shape (draws,).
+        by_class: by name, shape (draws, classes).
+    """
+
+    overall: dict[str, Doubles]
+    by_class: dict[str, Doubles]
+
+
+def numbered(clusters: Sequence[Any]) -> Numbers:
+    """Numbers the clusters of patches, in the order of their names."""
+    return np.unique(np.asarray(clusters), return_inverse=True)[1].astype(np.int32)
+
+
+def drawn(member: Numbers, draws: int, seed: int) -> Draws:
+    """Draws clusters with replacement, as many as there are; draws of the same clusters and seed are the same."""
+    count = int(member.max()) + 1
+    rng = np.random.default_rng(seed)
+    weights = np.empty((count, draws), np.uint16)
+    for draw in range(draws):
+        weights[:, draw] = np.bincount(rng.integers(count, size=count), minlength=count)
+    return Draws(member, weights)
+
+
+def without_one(member: Numbers, most: int = 200) -> Draws:
+    """Leaves clusters out in turn: each by itself or, of more than ``most``, so many parts of them."""
+    count = int(member.max()) + 1
+    parts = min(count, most)
+    part = np.random.default_rng(0).permutation(count) % parts if count > most else np.arange(count)
+    weights = np.ones((count, parts), np.uint16)
+    weights[np.arange(count), part] = 0
+    return Draws(member, weights)
+
+
+def resampled(targets: Bools, scores: Floats, draws: Draws, threshold: float, task: str) -> Resampled:
+    """Each metric of each draw.
+
+    Args:
+        targets: shape (patches, classes).
+        scores: shape (patches, classes).
+        draws: of the patches.
+        threshold: a class is predicted where its score is above this.
+        task: ``multilabel`` or ``single``.
+    """
+    return (_single if task == "single" else _multilabel)(targets, scores, draws, threshold)
+
+
+def _multilabel(targets: Bools, scores: Floats, draws: Draws, threshold: float) -> Resampled:
+    predicted = scores > threshold
+    tp, fp, fn = (summed(mask, draws) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted))
+    patches = summed(np.ones((len(targets), 1), bool), draws)[:, 0]
+    micro = [part.sum(axis=1) for part in (tp, fp, fn)]
+    by_class = _by_class(tp, fp, fn)
+    by_class["ap"] = average_precisions(targets, scores, draws)
+    overall = {
+        "f2_macro": by_class["f2"].mean(axis=1),
+        "f2_micro": _f(2, *micro),
+        "hamming_loss": (fp + fn).sum(axis=1) / (patches * targets.shape[1]),
+        "precision_macro": by_class["precision"].mean(axis=1),
+        "precision_micro": _ratio(micro[0], micro[0] + micro[1]),
+        "f1_macro": by_class["f1"].mean(axis=1),
+        "f1_micro": _f(1, *micro),
+        "map_macro": by_class["ap"].mean(axis=1),
+        "map_micro": map_micro(targets, scores, draws),
+    }
+    return Resampled(overall, by_class)
+
+
+def _single(targets: Bools, scores: Floats, draws: Draws, threshold: float) -> Resampled:
+    classes = targets.shape[1]
+    true, best = targets.argmax(axis=1), scores.argmax(axis=1)
+    predicted = np.eye(classes, dtype=bool)[best]
+    tp, fp, fn = (summed(mask, draws) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted))
+    rank = (scores > np.take_along_axis(scores, true[:, None], axis=1)).sum(axis=1)
+    total, in_five = summed(np.column_stack([np.ones(len(rank), bool), rank < 5]), draws).T
+    support, guessed = tp + fn, tp + fp
+    expected = (support * guessed).sum(axis=1) / total
+    right, there = tp.sum(axis=1), support > 0
+    by_class = _by_class(tp, fp, fn)
+    by_class["ap"] = average_precisions(targets, scores, draws)
+    overall = {
+        "accuracy": right / total,
+        "balanced_accuracy": np.where(there, by_class["recall"], 0).sum(axis=1) / there.sum(axis=1),
+        "f1_macro": by_class["f1"].mean(axis=1),
+        "kappa": _ratio(right - expected, total - expected),
+        "top5_accuracy": in_five / total,
+    }
+    return Resampled(overall, by_class)
+
+
+def summed(mask: Bools, draws: Draws) -> Doubles:
+    """How many drawn patches a mask holds for, shape (draws, columns of the mask).
+
+    Args:
+        mask: shape (patches, columns).
+        draws: of the patches.
+    """
+    clusters = len(draws.weights)
+    counts = np.stack([np.bincount(draws.member, weights=column, minlength=clusters) for column in mask.T], axis=1)
+    total = np.zeros((draws.weights.shape[1], mask.shape[1]))
+    for start in range(0, clusters, AT_ONCE):
+        part = slice(start, start + AT_ONCE)
+        total += draws.weights[part].T.astype(np.float64) @ counts[part]
+    return total
+
+
+def average_precisions(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
+    """The average precision of each class, as scikit-learn defines it; 0 where a draw has no positive.
+
+    Returns:
+        Shape (draws, classes).
+    """
+    columns = [average_precision(targets[:, i], scores[:, i], draws) for i in range(targets.shape[1])]
+    return np.stack(columns, axis=1)
+
+
+def map_micro(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
+    """The average precision of all pairs of a patch and a class together, shape (draws,)."""
+    member = np.repeat(draws.member, targets.shape[1])
+    return average_precision(targets.ravel(), scores.ravel(), Draws(member, draws.weights))
+
+
+def average_precision(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
+    """The average precision of one class; 0 where a draw has no positive.
+
+    Args:
+        targets: shape (patches,).
+        scores: shape (patches,).
+        draws: of the patches.
+    """
+    from earthprobe.evaluation.sweep import sweep
+
+    order = np.argsort(-scores, kind="stable")
+    ranked = scores[order]
+    last = np.append(ranked[1:] != ranked[:-1], True)  # equal scores are one threshold
+    return sweep(draws.member[order], targets[order], last, draws.weights, WIDTH)
+
+
+def _by_class(tp: Doubles, fp: Doubles, fn: Doubles) -> dict[str, Doubles]:
+    return {
+        "precision": _ratio(tp, tp + fp),
+        "recall": _ratio(tp, tp + fn),
+        "f1": _f(1, tp, fp, fn),
+        "f2": _f(2, tp, fp, fn),
+    }
+
+
+def _f(beta: float, tp: Doubles, fp: Doubles, fn: Doubles) -> Doubles:
+    return _ratio((1 + beta**2) * tp, (1 + beta**2) * tp + beta**2 * fn + fp)
+
+
+def _ratio(above: Doubles, below: Doubles) -> Doubles:
+    """A quotient, 0 where nothing is divided by."""
+    return np.divide(above, below, out=np.zeros_like(above), where=below != 0)

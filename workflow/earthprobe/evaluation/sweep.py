@@ -1,0 +1,50 @@
+"""The innermost loop of resampled average precision, compiled; by itself, since numba takes time to import."""
+
+import numba
+import numpy as np
+import numpy.typing as npt
+
+
+@numba.njit(parallel=True, cache=True)
+def sweep(
+    member: npt.NDArray[np.int32],
+    hit: npt.NDArray[np.bool_],
+    last: npt.NDArray[np.bool_],
+    weights: npt.NDArray[np.uint16],
+    width: int,
+) -> npt.NDArray[np.float64]:
+    """Goes through patches from the highest score down, for all draws.
+
+    Args:
+        member: the cluster of each patch, by falling score.
+        hit: whether it has the class.
+        last: whether it is the last one with its score.
+        weights: how often each cluster is drawn, shape (clusters, draws).
+        width: draws that a thread takes at a time.
+
+    Returns:
+        The average precision of each draw: the sum over scores of what recall gains there, times the precision.
+    """
+    draws = weights.shape[1]
+    result = np.zeros(draws)
+    for block in numba.prange((draws + width - 1) // width):
+        low, high = block * width, min((block + 1) * width, draws)
+        seen, found, gained, area = np.zeros(width), np.zeros(width), np.zeros(width), np.zeros(width)
+        any_gained = False
+        for i in range(len(member)):
+            row = weights[member[i], low:high]
+            for d in range(high - low):
+                seen[d] += row[d]
+            if hit[i]:
+                any_gained = True
+                for d in range(high - low):
+                    gained[d] += row[d]
+            if last[i] and any_gained:
+                for d in range(high - low):
+                    found[d] += gained[d]
+                    area[d] += gained[d] * found[d] / max(seen[d], 1.0)
+                    gained[d] = 0.0
+                any_gained = False
+        for d in range(high - low):
+            result[low + d] = area[d] / max(found[d], 1.0)
+    return result

@@ -1,0 +1,44 @@
+"""Tables as pages for the report."""
+
+import re
+from collections.abc import Sequence
+from html import escape
+
+STYLE = """
+body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
+th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
+"""
+
+
+def page(
+    title: str,
+    notes: Sequence[str],
+    heading: Sequence[str],
+    body: Sequence[tuple[str, Sequence[object]]],
+    style: str,
+    below: Sequence[str] = (),
+) -> str:
+    """A page with a table.
+
+    Args:
+        title: its heading.
+        notes: paragraphs above the table, in which ``**`` stands around what is strong.
+        heading: of each column.
+        body: of each row the name of its style, or none, and its cells.
+        style: rules beside those of all pages.
+        below: paragraphs below the table.
+    """
+    strong = re.compile(r"[*]{2}(.*?)[*]{2}")
+
+    def row(tag: str, cells: Sequence[object], kind: str = "") -> str:
+        inner = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+        return f"<tr{f' class={kind}' if kind else ''}>{inner}</tr>"
+
+    def paragraphs(texts: Sequence[str]) -> list[str]:
+        return ["<p>" + strong.sub(r"<strong>\1</strong>", escape(text)) + "</p>" for text in texts]
+
+    lines = [f"<h1>{escape(title)}</h1>", *paragraphs(notes), "<table>", row("th", heading)]
+    lines += [row("td", cells, kind) for kind, cells in body]
+    lines += ["</table>", *paragraphs(below)]
+    head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}{style}</style>'
+    return f"<!doctype html><html>{head}<body>" + "\n".join(lines) + "</body></html>\n"
