@@ -9,7 +9,11 @@ from earthprobe.storage.markdown import grid
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "results/real-patches"
 FILE = REPOSITORY / "docs/study.md"
-PICTURES = {"cost_labels.png": "study_cost.png", "map.png": "study_map.png"}
+PICTURES = {
+    "cost_labels.png": "study_cost.png",
+    "map.png": "study_map.png",
+    "comparison_labels.png": "study_comparison.png",
+}
 
 METRICS = ("map_macro", "map_micro", "f2_macro", "f2_micro")
 HEADING = ("feature set", "probe", "mAP macro %", "mAP micro %", "F2 macro %", "F2 micro %")
@@ -40,7 +44,17 @@ here with VV, VH and their difference for colours; `random` has the same archite
 are plain statistics of the bands, `rcf` and `mosaiks` random filters and such that are cut out of patches, and
 `location` place and season alone.
 
+`control` rows see no pixel: {controls}.
+
 ![Score against the time that a patch takes](images/study_cost.png)
+
+## Told apart?
+
+{comparison_notes}
+
+{comparisons}
+
+![Differences with their intervals](images/study_comparison.png)
 
 ## What this shows, and what it cannot
 
@@ -50,8 +64,6 @@ are plain statistics of the bands, `rcf` and `mosaiks` random filters and such t
   overlap wherever less than that lies between them. They are of the scenes drawn: other scenes, countries and
   seasons may give other orders. Feature sets with Sentinel-2 are judged on {optical} patches, and stand beside each
   other only.
-- **Intervals of mAP macro lie too high.** Drawing with replacement raises the average precision of rare classes, so
-  that a figure is often near the lower end of its interval; read the micro average beside it.
 - **Scenes apart is not places apart.** Two scenes may be of one place at two times, so that a part of what is
   measured is place; `location` says how much place and season tell alone.
 - **A probe trains on little**: some 110 patches, and of Sentinel-2 some 35. Long vectors and hungry probes are at a
@@ -112,16 +124,24 @@ def text() -> str:
     index = pl.read_parquet(RESULTS / "index.parquet")
     optical = pl.read_parquet(RESULTS / "features/pixels_s2.parquet", columns=["patch_id"]).height
     notes = (RESULTS / "tables/classification_labels.md").read_text(encoding="utf-8")
+    controls = [line.removeprefix("Control ").rstrip(".") for line in notes.splitlines() if line.startswith("Control ")]
+    compared = (RESULTS / "tables/comparison_labels.md").read_text(encoding="utf-8").strip().split("\n\n")[1:]
     classes = int(notes.split("# Classification, ")[1].split(" ")[0])
     rows = [
         [f"`{r['features']}`", str(r["probe"]), *(shown(r, metric) for metric in METRICS)]
-        for r in table.iter_rows(named=True)
+        for r in table.filter(pl.col("source") == "this run").iter_rows(named=True)
     ]
     counted = {"patches": index.height, "groups": index["group"].n_unique(), "optical": optical, "classes": classes}
     return (
         INTRODUCTION.format(**counted)
         + grid(HEADING, rows, range(2, 6))
-        + END.format(findings=findings(table), **counted)
+        + END.format(
+            findings=findings(table),
+            controls="; ".join(controls),
+            comparison_notes="\n\n".join(compared[:-1]),
+            comparisons=compared[-1],
+            **counted,
+        )
     )
 
 

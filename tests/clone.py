@@ -29,6 +29,7 @@ PIXELS = {"kind": "statistics", "bands": ["VV", "VH"]}
 TINY: dict[str, Any] = {
     "archive": {"name": "tiny", "kind": "simulated", "patches": 48, "shards": 3, "seed": 1},
     "features": {"pixels": PIXELS},
+    "controls": "none",  # of which test_controls.py has its own run
     "probes": {
         "forest": {"kind": "random_forest", "n_estimators": 5},
         "linear": {"kind": "linear", "strengths": [0.1], "max_iterations": 20},

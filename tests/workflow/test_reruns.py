@@ -16,7 +16,7 @@ from earthprobe.registry import PACKAGE
 from tests.clone import DOFA, TINY, Clone, Graph
 from tests.conftest import REPOSITORY
 
-TABLES = {"table": 2}
+TABLES = {"table": 2, "compare": 2, "figure_comparison": 2}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2, "figure_cost": 2}
 ALL_PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, "figure_gallery": 6, "figure_cost": 2}
@@ -115,10 +115,11 @@ WIDE = TINY | {"features": TINY["features"] | {"dofa": DOFA}, "label_sets": [19]
 GALLERY = {"figure_gallery": 6}
 PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, **GALLERY}
 TABLE = {"table": 1}
+COMPARE = {"compare": 1, "figure_comparison": 1}
 SEEN = {"umap": 2, "figure_umap": 2}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
-EVALUATE = {"evaluate": 6, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 6, "figure_cost": 1}
+EVALUATE = {"evaluate": 6, **TABLE, **COMPARE, "figure_f2_per_class": 2, "figure_confusion": 6, "figure_cost": 1}
 TRAIN = {"train": 6, **EVALUATE, **GALLERY}
 MERGE = {"merge": 2, **TRAIN, **SEEN}
 EMBED = {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}
@@ -127,9 +128,17 @@ SHARDS = {"shard": 3, "shard_statistics": 1, **LEFT_OUT, **EMBED, **GALLERY}
 INDEX = {"index": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN}
 ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
 EVERYTHING = {"simulate": 1, **ARCHIVE}
-ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, "umap": 1, "figure_umap": 1}
+ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, **COMPARE, "umap": 1, "figure_umap": 1}
 ONE_MODEL |= {"cost": 1, "figure_cost": 1, "figure_f2_per_class": 1, "figure_confusion": 3, "figure_gallery": 3}
-ONE_KIND = {"train": 2, "evaluate": 2, **TABLE, "figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2}
+ONE_KIND = {
+    "train": 2,
+    "evaluate": 2,
+    **TABLE,
+    **COMPARE,
+    "figure_f2_per_class": 2,
+    "figure_confusion": 2,
+    "figure_gallery": 2,
+}
 ONE_KIND |= {"figure_cost": 1}
 TWO_KINDS = ONE_KIND | {"train": 4, "evaluate": 4, "figure_confusion": 4, "figure_gallery": 4}
 
@@ -180,9 +189,23 @@ EDITS = [
     ("storage/patches", ARCHIVE),
     ("storage/geoparquet", ARCHIVE),
     ("storage/rasters", SHARDS),
-    ("storage/row_group", SHARDS),
     ("storage/geotiff", SHARDS),
     ("archives/countries", ARCHIVE),
+    ("distance", {**ARCHIVE}),
+    ("storage/row_group", SHARDS),
+    ("storage/html", {**TABLE, "check": 1}),
+    ("storage/scores", {**TRAIN}),
+    ("probes/data", TRAIN),
+    ("evaluation/resampling", {**EVALUATE}),
+    ("evaluation/sweep", {**EVALUATE}),
+    ("evaluation/clusters", {**EVALUATE}),
+    ("evaluation/comparison", {**COMPARE, **TABLE}),
+    ("evaluation/controls", {}),
+    ("steps/compare", {**COMPARE, **TABLE}),
+    ("steps/control", {}),
+    ("steps/list_reben", {}),
+    ("figures/comparison", {"figure_comparison": 1}),
+    ("figures/buffer", {}),
     ("models/pooling", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
     ("models/protocols", EMBED),
     ("evaluation/intervals", EVALUATE),

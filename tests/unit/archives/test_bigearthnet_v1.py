@@ -3,6 +3,7 @@ import lzma
 from collections import Counter
 from pathlib import Path
 
+import polars as pl
 import pytest
 from earthprobe.archives.bigearthnet_v1 import entries, folder_of, read_split
 from earthprobe.archives.interface import SPLITS, Entry
@@ -151,3 +152,30 @@ def test_real_patches_lie_where_they_should(v1_sample: Path):
         folders = {folder_of(sensor, entry.patch_id, entry.s2_id) for entry in entries(lists)}
         assert len(folders) == 129
         assert sum((v1_sample / top / folder).is_dir() for folder in folders) == patches
+
+
+def test_patches_take_their_reben_split_through_their_v1_names():
+    found = list(entries([needs(SHARED / "reben-metadata" / "metadata.parquet")]))
+    counts = Counter(entry.split for entry in found)
+    assert counts == {"train": 237_871, "val": 122_342, "test": 119_825}  # reBEN's own, all of whose patches v1 has
+    first = next(entry for entry in found if entry.patch_id == "S1B_IW_GRDH_1SDV_20170612T165809_33UUP_26_57")
+    assert (first.s2_id, first.split, first.country) == ("S2A_MSIL2A_20170613T101031_26_57", "test", "Austria")
+
+
+def test_the_country_of_official_patches_is_rebens_where_it_has_them(tmp_path: Path):
+    names = ["S2A_MSIL2A_20170613T101031_26_57", "S2A_MSIL2A_20170613T101031_0_45"]
+    lists = []
+    for split in SPLITS:
+        lists.append(tmp_path / f"{split}.csv")
+        lists[-1].write_text("".join(f"{name},S1A_{split}_{name[-2:]}\n" for name in names))
+    table = needs(SHARED / "reben-metadata" / "metadata.parquet")
+    found = [entry.country for entry in entries([*lists, table])]
+    assert found == ["Austria", "Finland"] * 3
+    assert {entry.country for entry in entries(lists)} == {None}
+
+
+def test_a_table_that_is_not_rebens_is_refused(tmp_path: Path):
+    row = {"s1_name": ["S1A_x"], "s2v1_name": ["S2A_x"], "split": ["half"], "country": ["x"]}
+    pl.DataFrame(row).write_parquet(tmp_path / "t.parquet")
+    with pytest.raises(UserError, match="'half' is not a split: expected train, validation, test"):
+        list(entries([tmp_path / "t.parquet"]))

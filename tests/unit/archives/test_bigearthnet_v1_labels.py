@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from earthprobe.archives.bigearthnet import CLASSES_43
-from earthprobe.archives.bigearthnet_v1_labels import LABEL_SETS, parse_labels
+from earthprobe.archives.bigearthnet_v1_labels import LABEL_SETS, parse_labels, relative_orbit
 from earthprobe.archives.interface import Labels
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -79,3 +79,28 @@ def test_a_place_that_is_none_is_passed_over(coordinates: object):
     content = json.dumps({"labels": ["Pastures"], "coordinates": coordinates}).encode()
     assert parse_labels(content, "S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39")["43"] == [17]
     assert parse_labels(content, "no place") == parse_labels(content)
+
+
+@pytest.mark.parametrize(
+    ("scene", "track"),
+    [
+        ("S1A_IW_GRDH_1SDV_20170613T165043_20170613T165108_017018_01C579_7EEC", 146),
+        ("S1B_IW_GRDH_1SDV_20170604T165002_20170604T165027_005900_00A58B_1234", 99),
+        ("S1A_IW_GRDH_1SDV_20140403T000000_20140403T000001_000073_000000_0000", 1),
+        ("S1B_IW_GRDH_1SDV_20160425T000000_20160425T000001_000026_000000_0000", 175),
+        ("S2A_MSIL2A_20170613T101031", None),
+        (None, None),
+    ],
+)
+def test_the_track_of_a_scene(scene: str | None, track: int | None):
+    assert relative_orbit(scene) == track
+
+
+def test_real_files_say_their_track(v1_sample: Path):
+    tracks = []
+    for path in sorted(v1_sample.glob("BigEarthNet-S1-v1.0/*/*_labels_metadata.json")):
+        scene = json.loads(path.read_text()).get("scene_source")
+        tracks.append(parse_labels(path.read_bytes()).relative_orbit)
+        assert (tracks[-1] is None) == (scene is None)
+    assert len([track for track in tracks if track]) == 9
+    assert all(1 <= track <= 175 for track in tracks if track)

@@ -166,3 +166,18 @@ def test_a_root_with_braces_is_refused(tmp_path: Path, name: str):
                 look(archive)
             reason = "Snakemake takes { and } for wildcards: rename that folder"
             assert str(caught.value) == f"config: archive.root: {tmp_path / name}: {reason}"
+
+
+def test_a_split_of_reben_needs_its_table(tmp_path: Path):
+    (tmp_path / "BigEarthNet-S1-v1.0").mkdir()
+    archive = kind("bigearthnet-v1", str(tmp_path)) | {"split": "reben", "reben": None}
+    with pytest.raises(UserError, match="config: archive.reben: split: reben needs reBEN's metadata.parquet"):
+        lists(archive)
+    with pytest.raises(UserError, match=r"config: archive.reben: .*m.parquet does not exist"):
+        lists(archive | {"reben": str(tmp_path / "m.parquet")})
+    (tmp_path / "m.parquet").touch()
+    assert lists(archive | {"reben": str(tmp_path / "m.parquet")}) == [tmp_path / "m.parquet"]
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.csv").touch()
+    official = archive | {"split": "official", "reben": str(tmp_path / "m.parquet")}
+    assert [path.name for path in lists(official)] == ["train.csv", "val.csv", "test.csv", "m.parquet"]

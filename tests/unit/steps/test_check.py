@@ -325,6 +325,22 @@ def test_with_snow_and_clouds_all_is_as_published(tmp_path: Path):
     assert verdict(found, simulated=False) == "As published."
 
 
+def test_how_far_test_lies_from_train(tmp_path: Path):
+    def finding(cells: list[float | None]) -> Finding | None:
+        count = len(cells)
+        table = pl.DataFrame({"split": ["test"] * count, "cells_to_train": pl.Series(cells, dtype=pl.Float32)})
+        return next(iter(check._distances(table)), None)
+
+    near = finding([1.0, 1.4, 1.0, 7.0])
+    assert near is not None
+    assert (near.found, near.verdict) == ("1 to 7 cells, median 1.4", "leaks")
+    assert near.advice.startswith("3 of 4 test patches touch a train patch; a score may be neighbourhood")
+    far = finding([10.0, 12.0, None])
+    assert far is not None
+    assert (far.verdict, far.advice) == ("not judged", "0 of 2 test patches touch a train patch")
+    assert finding([None]) is None
+
+
 def check_tables(
     patches: pl.DataFrame,
     labels: list[list[int]],

@@ -100,9 +100,8 @@ def test_names_of_sets_that_cost_and_score_alike_do_not_cover_each_other(
     rows = [",".join(figure.COLUMNS)]
     for number in range(6):
         score, rate = 0.5 + number / 1000, 100 + number
-        rows.append(
-            f"features_{number},m,random weights (seed 0),knn,map_macro,{score},{score - 0.01},{score + 0.01},1,1,{rate},1,,1,cpu,2,archive x"
-        )
+        sure = f"{score},{score - 0.01},{score + 0.01}"
+        rows.append(f"features_{number},m,random weights (seed 0),knn,map_macro,{sure},1,1,{rate},1,,1,cpu,2,archive x")
     (tmp_path / "c.csv").write_text("\n".join(rows))
     drawn: list[Any] = []
     monkeypatch.setattr(figure, "save", lambda made, outputs: drawn.append(made))

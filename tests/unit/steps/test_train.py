@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from earthprobe import registry
 from earthprobe.errors import UserError
-from earthprobe.probes.data import load
+from earthprobe.probes.data import load, permuted
 from earthprobe.steps import train
 from earthprobe.steps.index import schema_of
 from earthprobe.storage.label_matrix import classes_of
@@ -137,6 +137,49 @@ def test_training_writes_the_contract(files: tuple[Path, Path], tmp_path: Path):
     assert metadata["features"]["weights"] == "random:0"
     assert metadata["patches"] == {"train": 3, "val": 3, "test": 2}
     assert (tmp_path / "model").read_bytes() == b"model"
+
+
+def test_labels_change_hands_within_a_split_alone(files: tuple[Path, Path], tmp_path: Path):
+    source = STUB.replace(
+        "    values = ", "    print(data.parts['test'].targets.tolist(), file=open(kept, 'w'))\n    values = "
+    )
+    source = source.replace("def fit", f"kept = {str(tmp_path / 'seen')!r}\n\ndef fit")
+    kind = tmp_path / "stub.py"
+    kind.write_text(source)
+    data = load(*files, "19", 3)
+    train.run(
+        probe=json.dumps({"kind": str(kind)}),
+        features=files[0],
+        index=files[1],
+        label_set="19",
+        threads=3,
+        permute=1,
+        scores=tmp_path / "scores.parquet",
+        model=tmp_path / "model",
+    )
+    assert (tmp_path / "seen").read_text().strip() == str(data.parts["test"].targets.tolist())
+    said = read_metadata(tmp_path / "scores.parquet")
+    assert said["permuted"] == 1
+    assert said["control"]["known"]
+    # What is written is what the patches have.
+    targets = pq.read_table(tmp_path / "scores.parquet")["targets"].to_pylist()
+    assert targets[:3] == data.parts["val"].targets.tolist()
+    other = permuted(data, 1)
+    for split in ("train", "val"):
+        assert sorted(other.parts[split].targets.tolist()) == sorted(data.parts[split].targets.tolist())
+    assert (permuted(data, 3).parts["train"].targets != data.parts["train"].targets).any()
+    assert other.parts["test"] is data.parts["test"]
+
+
+def test_train_patches_near_test_are_left_out(files: tuple[Path, Path]):
+    table = pq.read_table(files[1])
+    place = table.schema.get_field_index("cells_to_test")
+    near = pa.array([1.0, 0, 0, 3.0, 0, 0, 9.0, 0, 0], pa.float32())
+    pq.write_table(table.set_column(place, table.schema.field(place), near), files[1])
+    assert load(*files, "19", 3, buffer=2).parts["train"].ids == ["p3", "p6"]
+    assert load(*files, "19", 3, buffer=2).parts["val"].ids == ["p1", "p4", "p7"]
+    with pytest.raises(UserError, match="no train patch is further than 9 cells from all of test: give less"):
+        load(*files, "19", 3, buffer=9)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 import functools
 import json
 import math
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -21,6 +22,10 @@ NEAR = 1.0
 
 READERS = 16  # threads: on a network disk opening a file is mostly waiting
 AT_ONCE = 2**17  # patches whose labels files of a packed archive are in memory
+SCENE = re.compile(r"(?P<satellite>S1[AB])_\w{2}_\w{4}_\w{4}_\d{8}T\d{6}_\d{8}T\d{6}_(?P<orbit>\d{6})_")
+OFFSETS = {"S1A": 73, "S1B": 27}
+"""Absolute orbits before the first of track 1."""
+
 LABELS = "{folder}/{name}_labels_metadata.json"
 
 
@@ -69,7 +74,18 @@ def parse_labels(content: bytes, patch_id: str = "") -> Labels:
         raise ValueError("labels file has no list `labels`")
     _check_place(parsed.get("coordinates"), patch_id)
     labels_43 = SET_43.indices(names)
-    return {"43": labels_43, "19": indices_19(labels_43)}
+    found = Labels({"43": labels_43, "19": indices_19(labels_43)})
+    found.relative_orbit = relative_orbit(parsed.get("scene_source"))
+    return found
+
+
+def relative_orbit(scene: object) -> int | None:
+    """The track of Sentinel-1, by the absolute orbit in the name of the whole scene; None where there is none.
+
+    The satellites repeat their tracks after 175 orbits.
+    """
+    match = SCENE.match(scene) if isinstance(scene, str) else None
+    return (int(match["orbit"]) - OFFSETS[match["satellite"]]) % 175 + 1 if match else None
 
 
 def _check_place(coordinates: object, patch_id: str) -> None:

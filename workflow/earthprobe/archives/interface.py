@@ -78,8 +78,14 @@ class LabelSet(NamedTuple):
         return sorted(found)
 
 
-Labels = dict[str, list[int]]
-"""Of a patch, the sorted indices of its classes in each label set of the archive."""
+class Labels(dict[str, list[int]]):
+    """Of a patch, the sorted indices of its classes in each label set of the archive.
+
+    Attributes:
+        relative_orbit: the track of Sentinel-1 that saw it, from 1 to 175, where the file of its labels says so.
+    """
+
+    relative_orbit: int | None = None
 
 
 class Labelled(NamedTuple):

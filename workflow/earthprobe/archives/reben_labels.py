@@ -29,7 +29,7 @@ def labels(sources: Sequence[Path], patches: pl.DataFrame) -> list[Labels | str]
     for patch_id in patches["patch_id"]:
         try:
             indices = SET_19.indices(names.get(patch_id) or [])
-            results.append({"19": indices} if indices else "no label in the table")
+            results.append(Labels({"19": indices}) if indices else "no label in the table")
         except ValueError as error:
             results.append(str(error))
     return results

@@ -89,5 +89,5 @@ def labelled(patches: pl.DataFrame, archive: Mapping[str, Any]) -> Labelled:
         elif known.task == "single" and not kept:
             results.append(f"its class {classes[0]} has fewer patches than min_positives")
         else:
-            results.append({NAME: known.indices(kept)})
+            results.append(Labels({NAME: known.indices(kept)}))
     return Labelled({NAME: known}, results, {NAME: few} if few else {})

@@ -17,7 +17,7 @@ from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of, overall
 from earthprobe.storage.files import write_csv, write_text
 from earthprobe.storage.markdown import grid
 from earthprobe.storage.parquet import read_metadata
-from earthprobe.storage.scores import Test, read_scores, test_of
+from earthprobe.storage.scores import Test, of_test, read_scores
 
 COLUMNS = ("row", "other", "metric", "difference", "low", "high", "p", "p_holm", "told_apart", "patches", "clusters")
 
@@ -142,7 +142,7 @@ def _figures(row: Row) -> dict[str, Figure]:
 
 @lru_cache(maxsize=4)
 def _test(path: Path) -> Test:
-    return test_of(read_scores(path))
+    return of_test(read_scores(path))
 
 
 def _in_common(one: Row, other: Row, index: Path) -> tuple[list[dict[str, Figure]], int, int]:

@@ -17,7 +17,7 @@ from earthprobe.evaluation.intervals import DRAWS, LEVEL, Evaluated, evaluated
 from earthprobe.evaluation.metrics import PER_CLASS, by_class, overall
 from earthprobe.storage.files import replacing, write_csv, write_json
 from earthprobe.storage.parquet import read_metadata, with_metadata
-from earthprobe.storage.scores import Scores, Test, read_scores, test_of
+from earthprobe.storage.scores import Scores, Test, of_test, read_scores
 
 log = logging.getLogger(__name__)
 
@@ -65,7 +65,7 @@ def _evaluate(
     path: Path, rows: pl.DataFrame, threshold: float, cluster: str, draws: int, seed: int, outputs: Sequence[Path]
 ) -> None:
     scored, source = read_scores(path), read_metadata(path)
-    task, test = source["task"], test_of(scored)
+    task, test = source["task"], of_test(scored)
     here = pl.DataFrame({"patch_id": test.ids}).join(rows, on="patch_id", how="left", maintain_order="left")
     kind, names = clusters(here, cluster)
     sure = evaluated(test.targets, test.scores, names, threshold, task, draws, seed)

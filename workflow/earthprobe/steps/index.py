@@ -31,6 +31,7 @@ KNOWN = pa.schema(
         ("satellite", pa.string()),
         ("time", pa.timestamp("ms")),  # UTC; DuckDB asks for another library where a file says so
         ("orbit", pa.string()),
+        ("relative_orbit", pa.uint8()),
         ("month", pa.int8()),
         ("cells_to_train", pa.float32()),
         ("cells_to_test", pa.float32()),
@@ -104,6 +105,7 @@ def run(
                 )
         columns = {
             **{name: column.to_list() for name, column in known(kept).to_dict().items()},
+            "relative_orbit": [labels.relative_orbit for labels in read.values()],
             **{name: kept[name].to_list() for name in kept.columns},
             **{f"labels_{name}": [labels[name] for labels in read.values()] for name in sets},
         }
@@ -123,7 +125,8 @@ def run(
 def known(table: pl.DataFrame) -> pl.DataFrame:
     """The columns of :data:`KNOWN` of some patches, by their id, date, place and split."""
     month = table["date"].dt.month().alias("month")
-    return grid.named(table["patch_id"].to_list()).with_columns(month, *_distances(table)).select(KNOWN.names)
+    named = grid.named(table["patch_id"].to_list()).with_columns(month, *_distances(table))
+    return named.with_columns(relative_orbit=pl.lit(None, pl.UInt8)).select(KNOWN.names)
 
 
 def _distances(table: pl.DataFrame) -> list[pl.Series]:

@@ -79,7 +79,7 @@ def read_scores(path: Path) -> Scores:
     return Scores(table["patch_id"].to_pylist(), table["split"].to_pylist(), scores, targets, *folds)
 
 
-def test_of(scored: Scores) -> Test:
+def of_test(scored: Scores) -> Test:
     """The test patches of some scores."""
     if scored.repeats is None:
         rows = np.array(scored.splits) == "test"
