@@ -20,7 +20,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench import archives, models
+from bench import archives, intervals, models
 from bench.tools import (
     DIMENSIONS,
     REPOSITORY,
@@ -560,6 +560,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     "extra_trees_43": functools.partial(extra_trees, 43),
     "linear": linear,
     "mlp": mlp,
+    "intervals_by_tile": functools.partial(intervals.intervals, "tile"),
+    "intervals_by_patch": functools.partial(intervals.intervals, "patch"),
+    "intervals_memory": intervals.memory,
     "umap": umap,
     "dag_64": functools.partial(dag, 64, 5),
     "dag_1024": functools.partial(dag, 1024, 20),

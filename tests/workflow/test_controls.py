@@ -110,3 +110,29 @@ def test_a_wrong_choice_is_one_line(clone: Clone):
         output = clone.fail("--dry-run", config=HELD | {key: value})
         assert message in output, output
         assert "Traceback" not in output
+
+
+def test_a_study_without_pixels_runs_to_its_figures(clone: Clone):
+    lines = ["id,labels,split"]
+    for number in range(240):
+        name = f"S1A_IW_GRDH_1SDV_20170613T165043_{('33UUP', '29SND')[number % 2]}_{number // 12}_{number % 12}"
+        label = "ab"[number % 2] if number % 7 else "b|c"
+        lines.append(f"{name},{label},{('train', 'train', 'val', 'test')[number // 12 % 4]}")
+    (clone.folder / "table.csv").write_text("\n".join(lines))
+    config = {
+        "archive": {"name": "bare", "kind": "table", "table": "table.csv", "shards": 1},
+        "features": {"place": {"kind": "location"}},
+        "probes": {"linear": {"kind": "linear"}},
+        "umap": {"sample": 100},
+    }
+    clone.run("tables", "figures", "check", config=config)
+    results = clone.results("bare")
+    table = pl.read_csv(results / "tables/classification_labels.csv", infer_schema_length=None)
+    scores = dict(table.select("probe", "map_macro").iter_rows())
+    assert set(scores) == {"linear", "permuted", *(n for n in ("prior", "all_positive", "country", "month",
+        "country_month", "tile", "neighbours"))}  # fmt: skip
+    assert scores["tile"] > scores["prior"]
+    assert {"Germany", "Portugal"} >= set(pl.read_parquet(results / "index.parquet")["country"])
+    assert "test patches touch a train patch" in (results / "check.html").read_text()
+    assert not list((results / "figures").glob("gallery*"))
+    assert not (results / "shards").exists()

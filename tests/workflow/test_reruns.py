@@ -150,7 +150,7 @@ EDITS = [
     ("archives/bigearthnet_v1", ARCHIVE),
     ("archives/bigearthnet_v1_labels", INDEX),
     ("archives/bigearthnet", EVERYTHING),  # patches are drawn by their classes
-    ("archives/reben", {}),
+    ("archives/reben", ARCHIVE),  # of whose table patches of v1 can take their split
     ("archives/find", {}),
     ("storage/source", ARCHIVE),
     ("steps/index_members", {}),  # of tar archives alone
@@ -172,7 +172,7 @@ EDITS = [
     ("models/energy", {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}),
     ("steps/cost", {"cost": 2, "figure_cost": 1}),
     ("figures/cost", {"figure_cost": 1}),
-    ("storage/markdown", {**TABLE, "figure_cost": 1}),
+    ("storage/markdown", {**TABLE, **COMPARE, "figure_cost": 1}),
     *(
         (f"models/{name}", {})
         for name in ("galileo", "torchgeo", "torchgeo_others", "timm", "rcf", "location", "file", "callable")
@@ -240,7 +240,7 @@ EDITS = [
     ("figures/f2_per_class", {"figure_f2_per_class": 2}),
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
-    ("figures/style", {**DRAWN, "figure_umap": 2, "figure_cost": 1, **PROBES}),
+    ("figures/style", {**DRAWN, "figure_umap": 2, "figure_cost": 1, "figure_comparison": 1, **PROBES}),
     ("steps/config", {"config": 1}),
     *(
         (name, {})
@@ -367,7 +367,7 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
         "embed_on_cpu": 3,
         "merge": 1,
     }
-    jobs = {**behind, "train": 1, "evaluate": 1, "table": 1, "tables": 1}
+    jobs = {**behind, "train": 1, "evaluate": 1, "compare": 1, "table": 1, "tables": 1}
     assert clone.planned("tables", config=own_archive) == jobs
     before = pl.read_parquet(clone.results("grown") / "features/pixels.parquet")
     clone.run("tables", config=own_archive)

@@ -42,7 +42,7 @@ def test_features_are_complete_and_readable_as_they_are(clone: Clone):
 
 def test_metrics_say_how_they_came_about(clone: Clone):
     metrics = json.loads((clone.results() / "probes/pixels/19/linear/metrics.json").read_text())
-    assert metrics["probe"] == TINY["probes"]["linear"]
+    assert metrics["probe"].items() >= TINY["probes"]["linear"].items()
     assert metrics["chosen"]["strength"] == 0.1
     assert metrics["features"]["kind"] == "statistics"
     assert metrics["features"]["normalization"] == {"kind": "none"}

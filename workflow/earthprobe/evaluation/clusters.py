@@ -16,6 +16,9 @@ NAMES = ("tile", "block", "scene", "patch")
 PLURAL = {"tile": "tiles", "block": "blocks of 12 km", "scene": "scenes", "group": "groups", "patch": "patches"}
 """How tables call them."""
 
+COLUMNS = ("patch_id", "tile", "column", "row", "group", "folds")
+"""The columns of ``index.parquet`` that say which patches are not independent; ``folds`` where there are any."""
+
 
 class Clusters(NamedTuple):
     """The clusters of patches.

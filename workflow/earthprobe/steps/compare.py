@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from earthprobe.errors import UserError
+from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
 from earthprobe.evaluation.clusters import PLURAL, clusters
 from earthprobe.evaluation.comparison import LEVEL, Difference, Figure, difference, holm
 from earthprobe.evaluation.intervals import evaluated
@@ -151,7 +152,7 @@ def _in_common(one: Row, other: Row, index: Path) -> tuple[list[dict[str, Figure
     common = sorted(set(tests[0].ids) & set(tests[1].ids))
     if not common:
         raise UserError(f"{one.name} and {other.name} have no test patch in common: compare others (config: compare)")
-    columns = [c for c in pl.read_parquet_schema(index) if c in ("patch_id", "tile", "column", "row", "group", "folds")]
+    columns = [name for name in pl.read_parquet_schema(index) if name in CLUSTERED_BY]
     here = pl.DataFrame({"patch_id": common}).join(
         pl.read_parquet(index, columns=columns), on="patch_id", how="left", maintain_order="left"
     )

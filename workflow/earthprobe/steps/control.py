@@ -20,6 +20,8 @@ log = logging.getLogger(__name__)
 NEEDED = ("patch_id", "split", "group", "folds", "tile", "column", "row", "country", "month", "longitude", "latitude")
 """The columns of the index that a control may ask for."""
 
+BUFFER = "cells_to_test"
+
 
 def run(*, controls: Sequence[str], index: Path, label_set: str, buffer: float = 0, scores: Sequence[Path]) -> None:
     """Writes the scores of controls on val and test, as those of a probe.
@@ -110,9 +112,6 @@ def _scored(
         groups * repeats,
     )
     return scored, {"test": len(ids), "train": round(len(ids) * (count - 2) / count)}
-
-
-BUFFER = "cells_to_test"
 
 
 def beyond(rows: pl.DataFrame, buffer: float) -> npt.NDArray[np.bool_]:

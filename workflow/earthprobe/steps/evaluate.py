@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
 from earthprobe.evaluation.clusters import clusters
 from earthprobe.evaluation.intervals import DRAWS, LEVEL, Evaluated, evaluated
 from earthprobe.evaluation.metrics import PER_CLASS, by_class, overall
@@ -52,13 +53,9 @@ def run(
         per_class: CSV, one row a class, test split, with intervals; of folds, over all repeats.
         drawn: the metrics of each draw, for comparisons.
     """
-    rows = pl.read_parquet(index, columns=[name for name in pl.read_parquet_schema(index) if name in CLUSTERED])
+    rows = pl.read_parquet(index, columns=[name for name in pl.read_parquet_schema(index) if name in CLUSTERED_BY])
     for paths in zip(scores, metrics, per_class, drawn, strict=True):
         _evaluate(paths[0], rows, threshold, cluster, draws, seed, paths[1:])
-
-
-CLUSTERED = ("patch_id", "tile", "column", "row", "group", "folds")
-"""The columns of the index that say which patches are not independent."""
 
 
 def _evaluate(
