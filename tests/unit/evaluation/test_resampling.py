@@ -6,7 +6,7 @@ import sklearn.metrics
 from earthprobe.evaluation.metrics import METRICS_OF, by_class, overall
 from earthprobe.evaluation.resampling import (
     Draws,
-    average_precision,
+    average_precisions,
     drawn,
     numbered,
     resampled,
@@ -51,11 +51,12 @@ def test_each_draw_has_the_metrics_of_its_patches(task: str, clusters: int):
 def test_average_precision_is_scikit_learns_with_weights():
     targets, scores = RNG.random(2000) < 0.2, RNG.random(2000).round(2).astype(np.float32)
     weights = RNG.integers(0, 4, (2000, 600)).astype(np.uint16)
-    got = average_precision(targets, scores, Draws(np.arange(2000, dtype=np.int32), weights))
+    draws = Draws(np.arange(2000, dtype=np.int32), weights)
+    got = average_precisions(targets[:, None], scores[:, None], draws)[:, 0]
     for draw in (0, 249, 250, 599):
         want = sklearn.metrics.average_precision_score(targets, scores, sample_weight=weights[:, draw])
         assert got[draw] == pytest.approx(want, abs=1e-13)
-    assert not average_precision(np.zeros(2000, bool), scores, Draws(np.arange(2000, dtype=np.int32), weights)).any()
+    assert not average_precisions(np.zeros((2000, 1), bool), scores[:, None], draws).any()
 
 
 def test_draws_take_as_many_clusters_as_there_are_and_are_seeded():

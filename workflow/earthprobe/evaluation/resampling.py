@@ -149,33 +149,28 @@ def summed(mask: Bools, draws: Draws) -> Doubles:
 def average_precisions(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
     """The average precision of each class, as scikit-learn defines it; 0 where a draw has no positive.
 
+    Args:
+        targets: shape (patches, classes).
+        scores: shape (patches, classes).
+        draws: of the patches.
+
     Returns:
         Shape (draws, classes).
     """
-    columns = [average_precision(targets[:, i], scores[:, i], draws) for i in range(targets.shape[1])]
-    return np.stack(columns, axis=1)
+    from earthprobe.evaluation.sweep import sweep
+
+    order = np.argsort(-scores.T, axis=1, kind="stable")
+    ranked = np.take_along_axis(scores.T, order, axis=1)
+    last = np.ones(ranked.shape, bool)  # equal scores are one threshold
+    last[:, :-1] = ranked[:, 1:] != ranked[:, :-1]
+    hit = np.take_along_axis(targets.T, order, axis=1)
+    return sweep(draws.member[order], hit, last, draws.weights, WIDTH)
 
 
 def map_micro(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
     """The average precision of all pairs of a patch and a class together, shape (draws,)."""
     member = np.repeat(draws.member, targets.shape[1])
-    return average_precision(targets.ravel(), scores.ravel(), Draws(member, draws.weights))
-
-
-def average_precision(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
-    """The average precision of one class; 0 where a draw has no positive.
-
-    Args:
-        targets: shape (patches,).
-        scores: shape (patches,).
-        draws: of the patches.
-    """
-    from earthprobe.evaluation.sweep import sweep
-
-    order = np.argsort(-scores, kind="stable")
-    ranked = scores[order]
-    last = np.append(ranked[1:] != ranked[:-1], True)  # equal scores are one threshold
-    return sweep(draws.member[order], targets[order], last, draws.weights, WIDTH)
+    return average_precisions(targets.reshape(-1, 1), scores.reshape(-1, 1), Draws(member, draws.weights))[:, 0]
 
 
 def _by_class(tp: Doubles, fp: Doubles, fn: Doubles) -> dict[str, Doubles]:

@@ -13,38 +13,42 @@ def sweep(
     weights: npt.NDArray[np.uint16],
     width: int,
 ) -> npt.NDArray[np.float64]:
-    """Goes through patches from the highest score down, for all draws.
+    """Goes through the patches of each class from the highest score down, for all draws.
 
     Args:
-        member: the cluster of each patch, by falling score.
-        hit: whether it has the class.
-        last: whether it is the last one with its score.
+        member: the cluster of each patch, by falling score, shape (classes, patches).
+        hit: whether it has the class, the same shape.
+        last: whether it is the last one with its score, the same shape.
         weights: how often each cluster is drawn, shape (clusters, draws).
         width: draws that a thread takes at a time.
 
     Returns:
-        The average precision of each draw: the sum over scores of what recall gains there, times the precision.
+        The average precision of each draw, shape (draws, classes): the sum over scores of what recall gains there,
+        times the precision.
     """
+    classes, patches = member.shape
     draws = weights.shape[1]
-    result = np.zeros(draws)
-    for block in numba.prange((draws + width - 1) // width):
-        low, high = block * width, min((block + 1) * width, draws)
+    blocks = (draws + width - 1) // width
+    result = np.zeros((draws, classes))
+    for job in numba.prange(classes * blocks):
+        k, low = job // blocks, job % blocks * width
+        high = min(low + width, draws)
         seen, found, gained, area = np.zeros(width), np.zeros(width), np.zeros(width), np.zeros(width)
         any_gained = False
-        for i in range(len(member)):
-            row = weights[member[i], low:high]
+        for i in range(patches):
+            row = weights[member[k, i], low:high]
             for d in range(high - low):
                 seen[d] += row[d]
-            if hit[i]:
+            if hit[k, i]:
                 any_gained = True
                 for d in range(high - low):
                     gained[d] += row[d]
-            if last[i] and any_gained:
+            if last[k, i] and any_gained:
                 for d in range(high - low):
                     found[d] += gained[d]
                     area[d] += gained[d] * found[d] / max(seen[d], 1.0)
                     gained[d] = 0.0
                 any_gained = False
         for d in range(high - low):
-            result[low + d] = area[d] / max(found[d], 1.0)
+            result[low + d, k] = area[d] / max(found[d], 1.0)
     return result
