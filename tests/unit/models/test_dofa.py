@@ -186,3 +186,16 @@ def test_the_withdrawn_weights_are_refused_by_hash_and_by_name():
         with pytest.raises(UserError, match="withdrawn DOFA weights 7cc0f413"):
             dofa.refuse(Path(name), digest)
     dofa.refuse(Path("dofa_base_patch16_224-a0275954.pth"), "a0275954" + 56 * "0")
+
+
+AUTHORS = ("mask_token", "norm.weight", "norm.bias", "projector.weight", "projector.bias")
+
+
+def test_the_authors_own_checkpoint_fits_with_its_five_keys_and_with_no_other(shapes: dict):
+    with torch.device("meta"):
+        built = dofa.architecture("dofa_base_patch16_224")
+        state = {key: torch.zeros(shape) for key, shape in shapes["dofa_base_patch16_224"].items()}
+        state |= {key: torch.zeros(768) for key in AUTHORS}
+    assert fit_state(state, built, dofa.MAY_LACK, "DOFA_ViT_base_e100.pth").keys() == built.state_dict().keys()
+    with pytest.raises(UserError, match=r"DOFA_ViT_base_e100.pth holds projector2.weight \(1 surplus\)"):
+        fit_state(state | {"projector2.weight": torch.zeros(1)}, built, dofa.MAY_LACK, "DOFA_ViT_base_e100.pth")

@@ -106,6 +106,11 @@ def test_train_patches_near_test_are_left_out(index: Path):
     np.testing.assert_allclose(read_scores(paths["prior"]).scores[0], shares, rtol=1e-6)
 
 
+def test_a_buffer_that_leaves_no_train_patch_is_said(index: Path):
+    with pytest.raises(UserError, match="no train patch is further than 9 cells from all of test: give less"):
+        controls(index, "prior", buffer=9)
+
+
 def test_of_folds_a_control_has_not_seen_what_it_scores(index: Path, tmp_path: Path):
     folds = pl.Series([[i % 4, i // 60] for i in range(SIZE)], dtype=pl.List(pl.UInt8))
     frame = pl.read_parquet(index).with_columns(split=pl.lit("train"), folds=folds)

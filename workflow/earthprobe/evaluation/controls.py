@@ -47,13 +47,11 @@ class Control(NamedTuple):
         says: what its score stands for, in a sentence below a table.
         function: train and other patches in, a probability a class of the others out, shape (patches, classes).
         needs: the columns of the index without which it knows nothing.
-        tasks: of the label sets that it has a meaning for.
     """
 
     says: str
     function: Callable[[Part, Part], Floats]
     needs: Sequence[str] = ()
-    tasks: Sequence[str] = ("multilabel", "single")
 
 
 def prior(train: Part, others: Part) -> Floats:
@@ -122,7 +120,7 @@ SHARE = "the share of each class in the train patches of the same"
 
 CONTROLS: Mapping[str, Control] = {
     "prior": Control("the share of each class in train, of every patch alike", prior),
-    "all_positive": Control("every class, of every patch", all_positive, tasks=("multilabel",)),
+    "all_positive": Control("every class, of every patch", all_positive),
     "country": Control(f"{SHARE} country", shares("country"), ("country",)),
     "month": Control(f"{SHARE} month", shares("month"), ("month",)),
     "country_month": Control(f"{SHARE} country and month", shares("country", "month"), ("country", "month")),

@@ -21,8 +21,12 @@ from earthprobe.models.interface import Inputs, Published
 from earthprobe.models.pooling import Pooling
 from earthprobe.models.weights import load
 
-MAY_LACK = {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias"}
-"""Keys that the published checkpoints lack, since DOFA was pretrained without them."""
+DECODER = {"mask_token", "norm.weight", "norm.bias", "projector.weight", "projector.bias"}
+"""What the authors' own checkpoint (DOFA_ViT_base_e100.pth) has besides: parts of the pretraining that are no part of
+the encoder. torchgeo's file is without them."""
+
+MAY_LACK = {"fc_norm.weight", "fc_norm.bias", "head.weight", "head.bias", *DECODER}
+"""Keys that the published checkpoints lack, since DOFA was pretrained without them, or have besides."""
 
 PLACEHOLDER = 3.75
 """The wavelength, in micrometres, with which DOFA v1 was trained for both polarisations of radar."""

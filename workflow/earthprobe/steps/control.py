@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from earthprobe.errors import UserError
 from earthprobe.evaluation.controls import CONTROLS, Control, Part
 from earthprobe.storage.files import replacing
 from earthprobe.storage.label_matrix import classes_of, label_matrix
@@ -32,6 +33,9 @@ def run(*, controls: Sequence[str], index: Path, label_set: str, buffer: float =
         label_set: the name of the label set.
         buffer: train patches this near to a test patch, in cells of 1.2 km, are left out.
         scores: a file each.
+
+    Raises:
+        UserError: the buffer leaves no train patch.
     """
     said, classes = read_metadata(index), classes_of(index, label_set)
     labels = f"labels_{label_set}"
@@ -83,6 +87,8 @@ def _scored(
         here = {name: split == name for name in ("train", "val", "test")}
         if buffer:
             here["train"] &= beyond(rows, buffer)
+            if not here["train"].any():
+                raise UserError(f"no train patch is further than {buffer:g} cells from all of test: give less")
         parts = {name: of(mask) for name, mask in here.items()}
         kept = ("val", "test")
         return (

@@ -32,7 +32,11 @@ def run(results: Path) -> None:
         tables = [(results / f"tables/classification_{n}.md").read_text(encoding="utf-8") for n in label_sets]
     except FileNotFoundError as error:
         raise UserError(f"{error.filename} is missing: run snakemake first") from error
-    more = [path for kind in ("comparison", "ablation", "cost") for path in sorted((results / "tables").glob(f"{kind}_*.md"))]
+    more = [
+        path
+        for kind in ("comparison", "ablation", "cost")
+        for path in sorted((results / "tables").glob(f"{kind}_*.md"))
+    ]
     tables += [path.read_text(encoding="utf-8") for path in more]
     places = [f"  {results / name!s:<42} {text}" for name, text in PLACES.items() if (results / name).exists()]
     print("\n".join([*tables, "Where everything lies:", *places]))
