@@ -85,6 +85,20 @@ def test_published_figures_are_the_studys(tmp_path: Path):
     assert study["MLP"]["map_macro"] == ""
 
 
+def test_published_figures_stand_in_a_table_with_the_digits_of_their_source(tmp_path: Path):
+    _, text = run(tmp_path, "43")
+    study = [line for line in text.splitlines() if "HTCV 2024" in line]
+    cells = [[cell.strip() for cell in line.strip("|").split("|")][2:7] for line in study]
+    assert cells == [
+        ["9.46", "33.73", "0.056", "24", "71"],
+        ["12.63", "36.54", "0.057", "28", "66"],
+        ["15.45", "44.46", "0.052", "38", "71"],
+    ]
+    _, text = run(tmp_path)
+    assert "| linear, refit on train and val " in text
+    assert re.search(r"\| linear, mean of batches of 64 .*\| +70.5 \| published: Copernicus-Bench", text)
+
+
 def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
     _, text = run(tmp_path)
     assert "Random weights: the model was never trained" in text

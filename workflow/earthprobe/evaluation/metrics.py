@@ -6,6 +6,7 @@ They are scikit-learn's, imported when one is computed: a table needs their name
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -36,6 +37,10 @@ class Metric(NamedTuple):
     def show(self, value: float) -> str:
         """The value as a table to read has it."""
         return f"{100 * value:.1f}" if self.format == "percent" else f"{value:.3f}"
+
+    def show_published(self, text: str) -> str:
+        """A published value, with the digits with which it was published."""
+        return f"{Decimal(text).scaleb(2):f}" if self.format == "percent" else text
 
     def show_all(self, value: float, ends: Sequence[float], mark: str = "") -> str:
         """The value with its interval."""

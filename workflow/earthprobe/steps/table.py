@@ -292,6 +292,6 @@ def _figure(metric: Metric, row: Mapping[str, Any], best: str) -> str:
     if value in ("", None):
         return "–"
     if f"{metric.name}_low" not in row:
-        return metric.show(float(str(value)))
+        return metric.show_published(str(value))
     mark = MARK if metric.name == best and row.get(TIED) == 1 else ""
     return metric.show_all(float(value), [row[f"{metric.name}_{end}"] for end in ("low", "high")], mark)
