@@ -59,6 +59,16 @@ or a false colour of Sentinel-1. `statistics`, `rcf` and `location` are controls
 takes vectors from elsewhere, and `callable` and a path ending in .py take a model of your own
 ([extending.md](extending.md)).
 
+## What DOFA sees of radar
+
+DOFA generates a kernel for each band from its wavelength, and nothing else: bands of equal wavelengths get equal
+kernels (their difference is exactly 0), and the patch embedding adds up what they see. With the published setting
+for Sentinel-1, 3.75 for both polarisations, it sees the sum of the normalised VV and VH alone: their difference is
+lost, and the order of the bands has no effect. A run says so at its start and below its tables. `combine: concat`
+sees one band after the other, and `wavelengths: [3.75, 5.405]` tells them apart; `config/bigearthnet-v1.yaml` has
+both beside the study's setting. Nor is the setting agreed upon: torchgeo documents 3.75, and the authors' README
+loads the same file with 5.405; under random weights the vectors of the two have a cosine of 0.37.
+
 {protocols}
 What each costs on your machine (operations, patches a second, memory, energy, bytes) is in `tables/cost_<label
 set>.md` of your own study.

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from earthprobe import registry
 from earthprobe.archives.find import lists, patch_files
-from earthprobe.config import entry_of, resolve, schema, sensors_of
+from earthprobe.config import entry_of, feature_sets, resolve, schema, sensors_of
 from earthprobe.errors import UserError
 from earthprobe.sensors import BANDS
 
@@ -242,9 +242,12 @@ def test_the_studies_differ_in_their_archive_alone(name: str, tmp_path: Path):
     resolved = resolve(config)
     assert resolved["archive"]["kind"] == name
     assert resolved["label_sets"] == (["19", "43"] if name == "bigearthnet-v1" else ["19"])
-    assert resolved["features"] == resolve(DEMO)["features"] | {
-        "dofa_base": resolve(DEMO)["features"]["dofa_base"] | {"weights": "DOFA_MAE"}
-    }
+    study = resolve(DEMO)["features"]["dofa_base"] | {"weights": "DOFA_MAE"}
+    assert resolved["features"]["dofa_base"] == study
+    assert resolved["features"]["dofa_concat"] == study | {"combine": "concat"}
+    waves = [[5.405, 5.405], [3.75, 5.405]]
+    expanded = feature_sets(resolved)[0]
+    assert [entry["wavelengths"] for name, entry in expanded.items() if name.startswith("dofa_waves")] == waves
     assert list(resolved["probes"]) == ["random_forest", "linear", "mlp"]
     assert patch_files(resolved["archive"], "s1")[0][0].name == registry.kind("archives", name).facts["tars"]["s1"]
 

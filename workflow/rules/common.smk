@@ -18,6 +18,7 @@ from earthprobe.archives.check_table import table_files
 from earthprobe.archives.find import Tar, lists, patch_files
 from earthprobe.archives.interface import SPLITS
 from earthprobe.config import check_writable, controls_of, feature_sets, resolve, sensors_of
+from earthprobe.describe import summed_bands
 from earthprobe.errors import UserError
 from earthprobe.slurm import Request, check_site
 from earthprobe.steps.resume import JOB_OF, note_run
@@ -100,6 +101,12 @@ onstart:
             check_site(request(job) for job in workflow.dag.needrun_jobs() if not job.is_local)
     except UserError as error:
         sys.exit(f"earthprobe: {error}")
+    for name, entry in FEATURES.items():
+        for bands in summed_bands(entry):
+            logger.warning(
+                f"earthprobe: features.{name}: {' and '.join(bands)} have one wavelength, so that DOFA sees their sum"
+                " alone, and no difference: combine: concat, or distinct wavelengths, show it (docs/models.md)"
+            )
     note_run(Path())
 
 

@@ -199,3 +199,44 @@ def test_the_authors_own_checkpoint_fits_with_its_five_keys_and_with_no_other(sh
     assert fit_state(state, built, dofa.MAY_LACK, "DOFA_ViT_base_e100.pth").keys() == built.state_dict().keys()
     with pytest.raises(UserError, match=r"DOFA_ViT_base_e100.pth holds projector2.weight \(1 surplus\)"):
         fit_state(state | {"projector2.weight": torch.zeros(1)}, built, dofa.MAY_LACK, "DOFA_ViT_base_e100.pth")
+
+
+@pytest.mark.usefixtures("shallow")
+def test_equal_wavelengths_give_equal_kernels_so_that_the_sum_alone_is_seen(pixels: torch.Tensor):
+    model = architecture(BASE)
+    kernel, _ = dofa.generated(model.patch_embed, [3.75, 3.75])
+    assert (kernel[:, 0] - kernel[:, 1]).abs().max() == 0.0
+    distinct, _ = dofa.generated(model.patch_embed, [5.4, 5.6])
+    assert (distinct[:, 0] - distinct[:, 1]).abs().max() > 0
+    x = F.interpolate(pixels[:2], size=(224, 224), mode="bilinear") / 10
+    moved = x + torch.tensor([1.0, -1.0]).view(1, 2, 1, 1)  # VV brighter and VH darker by as much
+    together, alone = Dofa(model, [3.75, 3.75]), dofa.BandByBand(architecture(BASE), [3.75, 3.75])
+    with torch.inference_mode():
+        torch.testing.assert_close(together(Batch(x)), together(Batch(moved)), atol=2e-4, rtol=0)
+        torch.testing.assert_close(together(Batch(x)), together(Batch(x.flip(1))), atol=2e-4, rtol=0)
+        assert (alone(Batch(x)) - alone(Batch(moved))).abs().max() > 1e-2
+        first, second = alone(Batch(x)).split(768, dim=1)
+        swapped = alone(Batch(x.flip(1))).split(768, dim=1)
+    assert (first - second).abs().max() > 1e-2
+    torch.testing.assert_close(swapped, (second, first), atol=1e-5, rtol=0)
+
+
+@pytest.mark.usefixtures("shallow")
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_one_band_after_the_other_is_torchgeos_of_each(pixels: torch.Tensor, dtype: torch.dtype):
+    theirs: Any = architecture(BASE)
+    torch.nn.init.normal_(theirs.pos_embed, std=0.02)
+    x = F.interpolate(pixels[:2], size=(224, 224), mode="bilinear") / 10
+    waves = [3.75, 0.665]
+    with torch.inference_mode():
+        want = torch.cat([theirs.forward_features(x[:, i : i + 1], [wave]) for i, wave in enumerate(waves)], dim=1)
+        ours = dofa.BandByBand(theirs, waves).place("cpu", dtype)
+        if dtype == torch.bfloat16:
+            packed.speed_up(ours)
+        got = ours(Batch(x))
+    assert got.shape == (2, ours.dimensions) == (2, 1536)
+    assert ours.settings == {"wavelengths": waves, "combine": "concat"}
+    if dtype == torch.float32:
+        torch.testing.assert_close(got, want, atol=1e-4, rtol=0)
+    else:
+        assert F.cosine_similarity(got, want).min() > 0.999

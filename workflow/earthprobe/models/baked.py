@@ -76,9 +76,16 @@ class BakedVit(Model):
 
     def forward(self, batch: Batch) -> Tensor:
         """Embeds patches; see :class:`earthprobe.models.interface.Model`."""
-        x = batch.pixels.to(self.kernel.dtype)
-        x = F.conv2d(x, self.kernel, self.bias, stride=self.kernel.shape[-1], padding=1)
-        x = x.flatten(2).transpose(1, 2) + self.position
+        return self.embedded(self.tokens(batch.pixels, self.kernel, self.bias))
+
+    def tokens(self, pixels: Tensor, kernel: Tensor, bias: Tensor) -> Tensor:
+        """The patch embedding, shape (patches, cells, width)."""
+        x = F.conv2d(pixels.to(kernel.dtype), kernel, bias, stride=kernel.shape[-1], padding=1)
+        return x.flatten(2).transpose(1, 2)
+
+    def embedded(self, tokens: Tensor) -> Tensor:
+        """The vectors of tokens, shape (patches, width)."""
+        x = tokens + self.position
         x = torch.cat((self.class_token.expand(len(x), -1, -1), x), dim=1)
         for block in self.blocks:
             x = block(x)

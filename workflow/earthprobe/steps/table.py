@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from earthprobe.describe import describe_data, describe_weights
+from earthprobe.describe import describe_data, describe_weights, summed_bands
 from earthprobe.evaluation.clusters import PLURAL
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, Metric, heading_of
 from earthprobe.storage.files import read_csv, write_csv, write_text
@@ -25,6 +25,8 @@ GAIN_NOTE = (
 
 TIED = "tied_with_best"
 """Whether a row cannot be told apart from the best one."""
+
+SUMMED = "{name}: {bands} have one wavelength, so that DOFA sees their sum alone, and no difference (docs/models.md)."
 
 MARK = "°"
 TIED_NOTE = (
@@ -254,10 +256,11 @@ def _origins(results: Sequence[Result]) -> list[str]:
     sets = {features: result for features, _, result in results}
     # Not every patch has every sensor.
     differ = len({count_of(result) for result in sets.values()}) > 1
-    return [
-        f"{name}: {_origin(result['features'])}{f'; {count_of(result)} test patches' if differ else ''}."
-        for name, result in sets.items()
-    ]
+    lines = []
+    for name, result in sets.items():
+        lines.append(f"{name}: {_origin(result['features'])}{f'; {count_of(result)} test patches' if differ else ''}.")
+        lines += [SUMMED.format(name=name, bands=" and ".join(bands)) for bands in summed_bands(result["features"])]
+    return lines
 
 
 def count_of(result: Mapping[str, Any]) -> int:
