@@ -55,8 +55,7 @@ PERMUTED_PROBE = next((name for name in PROBES if PROBES[name]["kind"] == "linea
 
 # The rows of a table, as feature set and probe, and those that are trained once more with a strip cut out around test.
 ROWS = [(features, probe) for features in FEATURES for probe in PROBES] + [("control", name) for name in CONTROLS]
-BEYOND = [f"{features}/{{labels}}/{PERMUTED_PROBE}" for features in FEATURES]
-BEYOND += [f"control/{{labels}}/{name}" for name in PREDICTORS]
+BEYOND = [(features, PERMUTED_PROBE) for features in FEATURES] + [("control", name) for name in PREDICTORS]
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
 SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
@@ -156,6 +155,11 @@ def rows_of(file):
         )
         for features, probe in ROWS
     ]
+
+
+def beyond(file, cells="{cells}"):
+    """A file of each row that is trained once more, at a width of the strip."""
+    return [f"<results>/buffers/{cells}/{features}/{{labels}}/{probe}/{file}" for features, probe in BEYOND]
 
 
 def model_of(features):

@@ -139,12 +139,12 @@ use rule control as control_beyond with:
 use rule evaluate as evaluate_beyond with:
     input:
         package("steps.evaluate"),
-        scores=expand("<results>/buffers/{{cells}}/{row}/scores.parquet", row=BEYOND),
+        scores=beyond("scores.parquet"),
         index="<results>/index.parquet",
     output:
-        metrics=expand("<results>/buffers/{{cells}}/{row}/metrics.json", row=BEYOND),
-        per_class=expand("<results>/buffers/{{cells}}/{row}/per_class.csv", row=BEYOND),
-        drawn=expand("<results>/buffers/{{cells}}/{row}/draws.parquet", row=BEYOND),
+        metrics=beyond("metrics.json"),
+        per_class=beyond("per_class.csv"),
+        drawn=beyond("draws.parquet"),
     log:
         "<logs>/evaluate_beyond/{cells}/{labels}.log",
     benchmark:
@@ -155,11 +155,7 @@ rule figure_buffer:
     """Scores against the width of the strip around test that no train patch lies in."""
     input:
         package("figures.buffer"),
-        metrics=lambda wc: [
-            f"<results>/buffers/{cells}/{row.format(labels=wc.labels)}/metrics.json"
-            for cells in CONFIG["buffers"]
-            for row in BEYOND
-        ],
+        metrics=[path for cells in CONFIG["buffers"] for path in beyond("metrics.json", cells)],
     output:
         png=report(
             "<results>/figures/buffer_{labels}.png",
@@ -174,7 +170,7 @@ rule figure_buffer:
     conda:
         "../../envs/environment.yaml"
     params:
-        rows=[row.replace("/{labels}", "") for _ in CONFIG["buffers"] for row in BEYOND],
+        rows=[f"{features}/{probe}" for _ in CONFIG["buffers"] for features, probe in BEYOND],
         cells=[cells for cells in CONFIG["buffers"] for _ in BEYOND],
     shell:
         "earthprobe figure-buffer --metrics {input.metrics} --rows {params.rows} --cells {params.cells}"
