@@ -38,3 +38,25 @@ def describe_weights(features: Mapping[str, Any]) -> str:
     if weights.startswith("random:"):
         return f"random weights (seed {weights.removeprefix('random:')})"
     return weights
+
+
+def describe_origin(source: Mapping[str, Any]) -> str:
+    """What made a feature set, by the metadata of its embeddings: how to get its figures again."""
+    version = f"earthprobe {source['earthprobe_version']}"
+    if not source["bands"]:
+        return f"{source['source'] if 'source' in source else source['kind']}, no pixels; {version}"
+    return (
+        f"{_model(source)}, bands {' '.join(source['bands'])}{_wavelengths(source)},"
+        f" {source['precision']} on {source['device']}; {version},"
+        f" torch {source['torch_version']}, torchgeo {source['torchgeo_version']}"
+    )
+
+
+def _model(source: Mapping[str, Any]) -> str:
+    """The model's name, with its kind where that does not say it already (`galileo nano`)."""
+    kind, model = source.get("kind", ""), source["model"]
+    return model if model and str(kind) in model else " ".join(filter(None, (kind, model)))
+
+
+def _wavelengths(source: Mapping[str, Any]) -> str:
+    return f", wavelengths {' '.join(map(str, source['wavelengths']))}" if "wavelengths" in source else ""

@@ -179,5 +179,6 @@ rule figure_buffer:
 
 localrules:
     evaluate_controls,
+    compare,
     figure_comparison,
     figure_buffer,

@@ -7,6 +7,7 @@ import pytest
 import safetensors.torch
 import torch
 from earthprobe.probes import linear
+from earthprobe.probes.data import permuted
 from earthprobe.probes.interface import Data
 from sklearn.linear_model import LogisticRegression
 
@@ -41,3 +42,17 @@ def test_saved_tensors_reproduce_the_scores(data: Data, tmp_path: Path):
     np.testing.assert_allclose(torch.sigmoid(logits).numpy(), fitted.scores["test"], atol=1e-5)
     again = linear.read(tmp_path / "model.safetensors")(data.parts["test"].features)
     np.testing.assert_allclose(again, fitted.scores["test"], atol=1e-5)
+
+
+def test_a_choice_at_an_end_of_the_grid_is_said(data: Data):
+    def limits(**options: object) -> list[str]:
+        found: list[str] = linear.fit(data, threads=1, **options).chosen.get("limits", [])
+        return found
+
+    assert limits(strengths=[10.0, 1.0, 0.5]) == ["took the weakest penalty that was tried (0.5)"]
+    assert limits(strengths=[0.01]) == []  # of one there is no choice
+    nothing = linear.fit(permuted(data, 0), threads=1, strengths=[1.0, 1e-7]).chosen
+    assert nothing["limits"] == ["took the strongest penalty that was tried (1)"]
+    assert limits(strengths=[1e-5], max_iterations=3) == ["stopped at its last iteration (3)"]
+    data.parts["train"] = data.parts["train"].where(np.arange(900) < 40)  # few, on which a weak penalty is too weak
+    assert limits(strengths=[10.0, 0.1, 1e-7]) == []

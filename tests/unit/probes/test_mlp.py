@@ -37,3 +37,11 @@ def test_saved_tensors_reproduce_the_scores(data: Data, hidden: list[int], tmp_p
     np.testing.assert_allclose(torch.sigmoid(model(x)).detach().numpy(), fitted.scores["test"], atol=1e-5)
     again = mlp.read(tmp_path / "model.safetensors")(data.parts["test"].features)
     np.testing.assert_allclose(again, fitted.scores["test"], atol=1e-5)
+
+
+def test_training_that_its_epochs_cut_short_is_said(data: Data):
+    chosen = mlp.fit(data, threads=1, hidden=[16], max_epochs=2).chosen
+    assert chosen["limits"] == ["ended at its last epoch (2), while the loss on val still fell now and then"]
+    stopped = mlp.fit(data, threads=1, hidden=[64], max_epochs=100, patience=2, learning_rate=0.01).chosen
+    assert len(stopped["val_losses"]) < 100
+    assert "limits" not in stopped

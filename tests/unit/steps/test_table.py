@@ -230,3 +230,30 @@ def test_controls_stand_below_ours_and_say_what_they_are(tmp_path: Path):
     assert "°: the best row by mAP macro, dofa/linear, and those that cannot be told apart from it" in text
     assert "1,000 draws of the 30 tiles of the test patches" in text
     assert "never trained" in text
+
+
+def test_what_lies_at_a_limit_is_said(tmp_path: Path):
+    paths = [metrics(tmp_path / f"{name}.json", 0.5) for name in "ab"]
+    for path in paths:
+        path.write_text(json.dumps({**json.loads(path.read_text()), "limits": ["took the weakest penalty"]}))
+    table.run(
+        metrics=[*paths, metrics(tmp_path / "c.json", 0.4)],
+        features=["dofa", "pixels", "dofa"],
+        probes=["linear", "linear", "mlp"],
+        published=PUBLISHED,
+        label_set="19",
+        csv=tmp_path / "t.csv",
+        md=tmp_path / "t.md",
+        html=tmp_path / "t.html",
+    )
+    assert "At a limit: dofa/linear, pixels/linear took the weakest penalty." in (tmp_path / "t.md").read_text()
+    with (tmp_path / "t.csv").open(newline="") as stream:
+        found = [row["limits"] for row in csv.DictReader(stream) if row["source"] == "this run"]
+    assert found == ["took the weakest penalty", "took the weakest penalty", ""]
+
+
+def test_bands_that_dofa_adds_up_are_said(tmp_path: Path):
+    _, text = run(tmp_path, kind="dofa")
+    assert "dofa: VV and VH have one wavelength, so that DOFA sees their sum alone" in text
+    _, text = run(tmp_path, kind="dofa", combine="concat")
+    assert "their sum alone" not in text

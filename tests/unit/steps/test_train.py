@@ -224,3 +224,20 @@ def test_every_kind_is_trained_by_its_name(files: tuple[Path, Path], tmp_path: P
     raw = pl.read_parquet(files[0]).filter(pl.col("patch_id").is_in(["p2", "p5"]))["embedding"].to_numpy().copy()
     again = registry.load("probes", kind).read(tmp_path / "model.safetensors")(raw)
     np.testing.assert_allclose(again, scores, atol=1e-6)
+
+
+def test_limits_of_several_fits_are_counted():
+    chosen = [{"limits": ["took the weakest penalty that was tried (1e-05)"]}, {}, {"limits": ["took the weakest"
+        " penalty that was tried (0.01)", "stopped at its last iteration (500)"]}]  # fmt: skip
+    assert train.limits_of(chosen) == [
+        "took the weakest penalty that was tried in 2 of 3 fits",
+        "stopped at its last iteration in 1 of 3 fits",
+    ]
+
+
+def test_a_limit_is_in_the_scores_and_in_the_log(
+    files: tuple[Path, Path], tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    run(files, tmp_path, STUB.replace('{"why": "test"}', '{"limits": ["stopped early"]}'))
+    assert read_metadata(tmp_path / "scores.parquet")["limits"] == ["stopped early"]
+    assert any(record.message.endswith("stub.py stopped early") for record in caplog.records)

@@ -64,7 +64,8 @@ class Fitted:
     Attributes:
         scores: for val and test, a probability a class, shape (patches, classes); of classes that exclude each other
             they add up to 1.
-        chosen: what was chosen on val, or observed in fitting, for ``metrics.json``.
+        chosen: what was chosen on val, or observed in fitting, for ``metrics.json``; ``limits`` are sentences on what
+            lies at the end of its grid or was stopped, for the log and the table.
         save: writes the model under a given path, in a format that runs no code on loading.
     """
 

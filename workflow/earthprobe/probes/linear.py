@@ -100,9 +100,17 @@ def fit(
     def save(path: Path) -> None:
         path.write_bytes(safetensors.torch.save(tensors))
 
+    limits = []
+    if len(tried) > 1 and kept["strength"] in (tried[0]["strength"], tried[-1]["strength"]):
+        end = "strongest" if kept["strength"] == tried[0]["strength"] else "weakest"
+        limits.append(f"took the {end} penalty that was tried ({kept['strength']:.3g})")
+    if kept["iterations"] >= max_iterations:
+        limits.append(f"stopped at its last iteration ({max_iterations})")
     chosen = {"strength": kept["strength"], "val_loss": kept["val_loss"], "tried": tried, "refit": refit}
     if select != "loss":
         chosen["select"] = select
+    if limits:
+        chosen["limits"] = limits
     return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
 
 

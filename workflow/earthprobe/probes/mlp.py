@@ -89,7 +89,9 @@ def fit(
     def save(path: Path) -> None:
         path.write_bytes(safetensors.torch.save(tensors))
 
-    chosen = {"epoch": best_epoch, "val_loss": best_loss, "val_losses": losses}
+    chosen: dict[str, Any] = {"epoch": best_epoch, "val_loss": best_loss, "val_losses": losses}
+    if epoch - best_epoch < patience:
+        chosen["limits"] = [f"ended at its last epoch ({max_epochs}), while the loss on val still fell now and then"]
     return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
 
 

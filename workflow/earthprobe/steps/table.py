@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from earthprobe.describe import describe_data, describe_weights, summed_bands
+from earthprobe.describe import describe_data, describe_origin, describe_weights, summed_bands
 from earthprobe.evaluation.clusters import PLURAL
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, Metric, heading_of
 from earthprobe.storage.files import read_csv, write_csv, write_text
@@ -91,6 +91,7 @@ def run(
         *_notes(models, results[0][2]),
         *([TIED_NOTE.format(metric=heading_of(BEST[task]), best=tied[0])] if tied else []),
         *_origins([result for result in results if "control" not in result[2]]),
+        *_limits(results),
     ]
     below = [f"Control {probe}: {result['control']['says']}." for _, probe, result in controls]
     gains = any(row[GAIN] is not None for row in ours)
@@ -130,6 +131,7 @@ def columns_of(measured: Sequence[Metric]) -> tuple[str, ...]:
         "classes_without_positive",
         GAIN,
         TIED,
+        "limits",
         "clusters",
         "cluster",
         *ends,
@@ -181,6 +183,7 @@ def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, 
             for name, ends in result[key].items()
             for end, value in zip(("low", "high"), ends, strict=True)
         },
+        "limits": "; ".join(result.get("limits", [])),
         "clusters": result["intervals_by"]["clusters"],
         "cluster": result["intervals_by"]["cluster"],
         "source": "this run",
@@ -258,36 +261,26 @@ def _origins(results: Sequence[Result]) -> list[str]:
     differ = len({count_of(result) for result in sets.values()}) > 1
     lines = []
     for name, result in sets.items():
-        lines.append(f"{name}: {_origin(result['features'])}{f'; {count_of(result)} test patches' if differ else ''}.")
+        lines.append(
+            f"{name}: {describe_origin(result['features'])}{f'; {count_of(result)} test patches' if differ else ''}."
+        )
         lines += [SUMMED.format(name=name, bands=" and ".join(bands)) for bands in summed_bands(result["features"])]
     return lines
+
+
+def _limits(results: Sequence[Result]) -> list[str]:
+    """Which probes took the end of a grid or were stopped: more may be in them."""
+    rows: dict[str, list[str]] = {}
+    for features, probe, result in results:
+        for limit in result.get("limits", []):
+            rows.setdefault(limit, []).append(f"{features}/{probe}")
+    return [f"At a limit: {', '.join(names)} {limit}." for limit, names in rows.items()]
 
 
 def count_of(result: Mapping[str, Any]) -> int:
     """The number of test patches."""
     count: int = result["test"]["patches"]
     return count
-
-
-def _origin(source: Mapping[str, Any]) -> str:
-    version = f"earthprobe {source['earthprobe_version']}"
-    if not source["bands"]:
-        return f"{source['source'] if 'source' in source else source['kind']}, no pixels; {version}"
-    return (
-        f"{_model(source)}, bands {' '.join(source['bands'])}{_wavelengths(source)},"
-        f" {source['precision']} on {source['device']}; {version},"
-        f" torch {source['torch_version']}, torchgeo {source['torchgeo_version']}"
-    )
-
-
-def _model(source: Mapping[str, Any]) -> str:
-    """The model's name, with its kind where that does not say it already (`galileo nano`)."""
-    kind, model = source.get("kind", ""), source["model"]
-    return model if model and str(kind) in model else " ".join(filter(None, (kind, model)))
-
-
-def _wavelengths(source: Mapping[str, Any]) -> str:
-    return f", wavelengths {' '.join(map(str, source['wavelengths']))}" if "wavelengths" in source else ""
 
 
 def _figure(metric: Metric, row: Mapping[str, Any], best: str) -> str:

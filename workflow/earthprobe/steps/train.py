@@ -2,7 +2,7 @@
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -134,6 +134,7 @@ class Fitting(NamedTuple):
             scores,
             {
                 "chosen": fitted.chosen,
+                "limits": fitted.chosen.get("limits", []),
                 "standardised": "by mean and standard deviation of the train split" if self.scale else "not at all",
                 "fitted_on": "train and val" if fitted.chosen.get("refit") else "train",
                 "patches": patches,
@@ -180,6 +181,7 @@ class Fitting(NamedTuple):
             ),
             {
                 "chosen": chosen[0],
+                "limits": limits_of(chosen),
                 "chosen_by_fold": chosen,
                 "standardised": "by mean and standard deviation of the training part of each fold"
                 if self.scale
@@ -195,8 +197,16 @@ class Fitting(NamedTuple):
     def _fitted(self, data: Data, threads: int | None = None) -> Fitted:
         given = data if self.permute is None else permuted(data, self.permute)
         fitted = self.fit(given, threads=threads or self.threads)
+        for limit in fitted.chosen.get("limits", []):
+            log.warning("%s %s", self.kind, limit)
         for split in ("val", "test"):
             scores = fitted.scores[split]
             if scores.shape != data.parts[split].targets.shape or not np.isfinite(scores).all():
                 raise UserError(f"{self.kind}: some scores are missing or not finite: try other hyper-parameters")
         return fitted
+
+
+def limits_of(chosen: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What several fits say of their limits, with how often each was reached."""
+    counts = Counter(limit.partition(" (")[0] for one in chosen for limit in one.get("limits", []))
+    return [f"{limit} in {times} of {len(chosen)} fits" for limit, times in counts.items()]
