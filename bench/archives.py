@@ -18,7 +18,8 @@ from bench.tools import DATA, S1_FOLDER, WORK, Row, archive, peak_mib, side_by_s
 
 LABELS = {
     "labels": ["Non-irrigated arable land", "Pastures", "Mixed forest"],
-    "coordinates": {"ulx": 300000, "uly": 5299980, "lrx": 301200, "lry": 5298780},
+    # One file stands for all patches, whose corners are others: these keys are not read, and are as long.
+    "corners": {"ulx": 300000, "uly": 5299980, "lrx": 301200, "lry": 5298780},
     "projection": 'PROJCS["WGS 84 / UTM zone 33N",GEOGCS["WGS 84",DATUM["WGS_1984",SPHEROID["WGS 84",6378137,298]]]]'
     * 5,
     "corresponding_s2_patch": "S2A_MSIL2A_20170613T101031_26_57",

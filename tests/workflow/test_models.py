@@ -79,6 +79,7 @@ def test_a_new_feature_set_runs_its_own_jobs_alone(clone: Clone, study: dict[str
         "take_vectors": 1,
         "train": 1,
         "evaluate": 1,
+        "compare": 1,
         "table": 1,
     }
     clone.run("tables", config=more)
