@@ -74,9 +74,8 @@ def parse_labels(content: bytes, patch_id: str = "") -> Labels:
         raise ValueError("labels file has no list `labels`")
     _check_place(parsed.get("coordinates"), patch_id)
     labels_43 = SET_43.indices(names)
-    found = Labels({"43": labels_43, "19": indices_19(labels_43)})
-    found.relative_orbit = relative_orbit(parsed.get("scene_source"))
-    return found
+    orbit = relative_orbit(parsed.get("scene_source"))
+    return Labels({"43": labels_43, "19": indices_19(labels_43)}, orbit)
 
 
 def relative_orbit(scene: object) -> int | None:

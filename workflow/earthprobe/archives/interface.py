@@ -85,7 +85,11 @@ class Labels(dict[str, list[int]]):
         relative_orbit: the track of Sentinel-1 that saw it, from 1 to 175, where the file of its labels says so.
     """
 
-    relative_orbit: int | None = None
+    __slots__ = ("relative_orbit",)
+
+    def __init__(self, sets: Mapping[str, list[int]], relative_orbit: int | None = None) -> None:
+        super().__init__(sets)
+        self.relative_orbit = relative_orbit
 
 
 class Labelled(NamedTuple):

@@ -4,6 +4,7 @@ import json
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -103,11 +104,12 @@ def run(
                 raise UserError(
                     f"{patches}: no patch of {split} has readable labels: the log says what is wrong with them"
                 )
-        columns = {
-            **{name: column.to_list() for name, column in known(kept).to_dict().items()},
-            "relative_orbit": [labels.relative_orbit for labels in read.values()],
-            **{name: kept[name].to_list() for name in kept.columns},
-            **{f"labels_{name}": [labels[name] for labels in read.values()] for name in sets},
+        read_here = list(read.values())
+        columns: dict[str, Any] = {
+            **kept.to_dict(),
+            **known(kept).to_dict(),
+            "relative_orbit": [labels.relative_orbit for labels in read_here],
+            **{f"labels_{name}": [labels[name] for labels in read_here] for name in sets},
         }
         said = {
             "classes": {name: list(label_set.classes) for name, label_set in sets.items()},
@@ -118,7 +120,12 @@ def run(
         schema = with_metadata(schema_of(sets, pq.read_schema(patches)), {**source, **said})
         if geo := (pq.read_schema(patches).metadata or {}).get(KEY):
             schema = geographic(schema, geo)
-        arrays = [pa.array(columns[f.name], type=f.type) for f in schema]
+        arrays = [
+            column.to_arrow().cast(f.type)
+            if isinstance(column := columns[f.name], pl.Series)
+            else pa.array(column, f.type)
+            for f in schema
+        ]
         pq.write_table(pa.table(arrays, schema), part, compression="zstd")
 
 
