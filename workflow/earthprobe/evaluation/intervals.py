@@ -66,8 +66,9 @@ def evaluated(
         seed: of the draws.
     """
     member = numbered(clusters)
+    chosen = drawn(member, draws, seed)
     taken = _mean(
-        [resampled(targets, scored, drawn(member, draws, seed), threshold, task) for scored in scores],
+        [resampled(targets, scored, chosen, threshold, task) for scored in scores],
         weights_of_repeats(len(scores), draws, seed),
     )
     whole, left_out = (
