@@ -11,6 +11,7 @@ import numpy as np
 from earthprobe.evaluation.comparison import Figure, difference
 from earthprobe.evaluation.intervals import evaluated, interval
 from earthprobe.evaluation.metrics import overall
+from earthprobe.evaluation.runs import plain
 
 METRICS = ("f2_macro", "f2_micro", "map_macro", "map_micro")
 SHARES = np.array([0.3, 0.2, 0.1, 0.15, 0.25])
@@ -45,9 +46,9 @@ def main() -> None:
     for _ in range(options.runs):
         targets, (one, other), tile = patches(rng, options.tiles, options.each, models=2)
         first, second = (
-            evaluated(targets, scores[None], tile, 0.5, "multilabel", options.draws) for scores in (one, other)
+            evaluated(targets, [[plain(scores, 0.5)]], tile, "multilabel", options.draws) for scores in (one, other)
         )
-        single = evaluated(targets, one[None], np.arange(len(tile)), 0.5, "multilabel", options.draws)
+        single = evaluated(targets, [[plain(one, 0.5)]], np.arange(len(tile)), "multilabel", options.draws)
         values = [overall(targets, scores, 0.5) for scores in (one, other)]
         for name in METRICS:
             for by, ends in (

@@ -21,7 +21,7 @@ def test_a_user_error_is_one_line_on_the_terminal_and_in_the_log(tmp_path: Path,
     log = tmp_path / "logs/x.log"
     arguments = ["evaluate", "--scores", str(tmp_path / "no.parquet"), "--threshold", "0.5"]
     pl.DataFrame({"patch_id": ["p"]}).write_parquet(tmp_path / "index.parquet")
-    arguments += ["--index", str(tmp_path / "index.parquet"), "--drawn", str(tmp_path / "d")]
+    arguments += ["--index", str(tmp_path / "index.parquet"), "--drawn", str(tmp_path / "d"), "--calibration", "c"]
     arguments += ["--metrics", str(tmp_path / "m"), "--per-class", str(tmp_path / "p"), "--log", str(log)]
     assert main(arguments) == 1
     error = capsys.readouterr().err

@@ -123,7 +123,7 @@ def test_every_key_of_every_probe_gets_its_default():
     probes = {kind: {"kind": kind} for kind in registry.names("probes")}
     complete = resolve({**DEMO, "probes": probes})["probes"]
     assert {kind: list(probe) for kind, probe in complete.items()} == {
-        kind: ["kind", *registry.kind("probes", kind).facts["options"]] for kind in probes
+        kind: ["kind", *registry.kind("probes", kind).facts["options"], "seeds"] for kind in probes
     }
     assert complete["extra_trees"]["n_estimators"] == 100
     assert complete["random_forest"]["max_depth"] is None
@@ -292,7 +292,7 @@ def test_a_feature_set_of_no_kind_is_dofa():
 
 def test_statistics_need_bands_alone():
     resolved = resolve(DEMO | {"features": {"pixels": {"kind": "statistics", "bands": ["VV"]}}})["features"]["pixels"]
-    of_all = {"pca": None, "store": "float32", "vary": {}}
+    of_all = {"pca": None, "store": "float32", "vary": {}, "seeds": 1}
     own = {"bands": ["VV"], "percentiles": [5, 25, 50, 75, 95], "protocol": None}
     assert resolved == {"kind": "statistics", **own, **of_all}
 
@@ -305,6 +305,7 @@ def test_an_entry_on_a_command_line_gets_its_defaults():
         "temperature": 0.07,
         "scale": True,
         "protocol": None,
+        "seeds": 1,
     }
     for text, message in (
         ("{", "--probe: { is not valid JSON"),

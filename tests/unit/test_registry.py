@@ -66,6 +66,7 @@ def test_a_message_is_no_reason_to_run_again():
         "feature_sets",
         "progress",
         "registry",
+        "seeds",
         "storage.download",
     } == registry.CHANGES_NO_RESULT
     files = {module_of(path) for module in (*STEPS, *KINDS) for path in registry.behind(module)}
@@ -96,7 +97,7 @@ MAY_IMPORT = {
     "archives": {"storage"},
     "models": {"storage"},
     "probes": {"storage"},
-    "evaluation": set(),
+    "evaluation": {"storage"},
     "figures": {"evaluation", "storage"},
     "steps": set(LAYERS),
 }
@@ -212,7 +213,7 @@ def test_two_files_are_a_new_kind(tmp_path: Path):
     assert done.returncode == 0, done.stderr
     names, entry, text, behind = done.stdout.splitlines()
     assert names == str(sorted([*registry.names("probes"), "constant"]))
-    assert entry == "{'kind': 'constant', 'constant': 0.5}"
+    assert entry == "{'kind': 'constant', 'constant': 0.5, 'seeds': 1}"
     assert text == "Scores every patch alike."
     assert behind == "['constant.py', 'interface.py']"
 

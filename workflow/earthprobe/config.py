@@ -22,8 +22,9 @@ from earthprobe.archives import find
 from earthprobe.archives.bands import bands_of_archive
 from earthprobe.archives.check_table import check_table
 from earthprobe.errors import UserError
-from earthprobe.feature_sets import check_feature_set
-from earthprobe.sensors import BANDS, Band
+from earthprobe.feature_sets import check_bands, check_feature_set
+from earthprobe.seeds import check_seeds
+from earthprobe.sensors import Band
 
 DEFAULT_MODEL = "dofa"
 """The kind of a feature set that names none, as in version 0.1."""
@@ -65,13 +66,14 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     features, _ = feature_sets(resolved)
     archive = resolved["archive"]
     bands = bands_of_archive(archive)
-    _check_bands(archive, bands, features)
+    check_bands(archive, bands, features)
     sensors = sensors_of(features, bands)
     _check_archive(archive, sensors)
     _check_buffers(resolved)
     resolved["label_sets"] = _label_sets(archive["kind"], resolved["label_sets"])
     if not sensors and bands:
         raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")
+    check_seeds(features, resolved["probes"])
     for name, feature_set in features.items():
         check_feature_set(name, feature_set, archive["kind"], bands)
     return resolved
@@ -223,22 +225,6 @@ def sensors_of(features: Mapping[str, Mapping[str, Any]], bands: Mapping[str, Ba
         for sensor in dict.fromkeys(bands[band].sensor for band in feature_set.get("bands", ())):
             sensors.setdefault(sensor, []).append(name)
     return {sensor: names for sensor, names in sensors.items() if names}
-
-
-def _check_bands(
-    archive: Mapping[str, Any], bands: Mapping[str, Band], features: Mapping[str, Mapping[str, Any]]
-) -> None:
-    """Refuses bands that the archive does not have."""
-    for name, feature_set in features.items():
-        for band in feature_set.get("bands", ()):
-            if band in bands:
-                continue
-            if band in BANDS and archive["kind"] != "table":
-                raise UserError(
-                    f"config: features.{name}.bands: a {archive['kind']} archive has Sentinel-1 only: use VV and VH"
-                )
-            known = bands if archive["kind"] == "table" else BANDS
-            raise UserError(f"config: features.{name}.bands: {band!r} is unknown: one of {', '.join(known)}")
 
 
 def _check_buffers(resolved: Mapping[str, Any]) -> None:

@@ -45,6 +45,31 @@ class FeatureSet(NamedTuple):
         return UserError(f"config: features.{self.name}{'.' if key else ''}{key}: {text}")
 
 
+def check_bands(
+    archive: Mapping[str, Any], bands: Mapping[str, Band], features: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Refuses bands that the archive does not have.
+
+    Args:
+        archive: as the configuration has it.
+        bands: the archive's.
+        features: the feature sets by their names.
+
+    Raises:
+        UserError: a feature set has another.
+    """
+    for name, feature_set in features.items():
+        for band in feature_set.get("bands", ()):
+            if band in bands:
+                continue
+            if band in BANDS and archive["kind"] != "table":
+                raise UserError(
+                    f"config: features.{name}.bands: a {archive['kind']} archive has Sentinel-1 only: use VV and VH"
+                )
+            known = bands if archive["kind"] == "table" else BANDS
+            raise UserError(f"config: features.{name}.bands: {band!r} is unknown: one of {', '.join(known)}")
+
+
 def check_feature_set(name: str, entry: Mapping[str, Any], archive: str, bands: Mapping[str, Band] = BANDS) -> None:
     """Refuses a feature set whose model does not fit its bands, their unit, its size, its weights or the archive.
 

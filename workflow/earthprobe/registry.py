@@ -39,7 +39,9 @@ OF_ALL: dict[str, dict[str, Any]] = {
         "pca": {"$ref": "#/$defs/pca"},
         "store": {"$ref": "#/$defs/store"},
         "vary": {"$ref": "#/$defs/vary"},
+        "seeds": {"$ref": "#/$defs/seeds"},
     },
+    "probes": {"seeds": {"$ref": "#/$defs/seeds"}},
 }
 """The options that every kind of a room has, which are the workflow's business and not the kind's."""
 
@@ -62,6 +64,7 @@ CHANGES_NO_RESULT = {
     "feature_sets",
     "progress",
     "registry",
+    "seeds",
     "storage.download",
 }
 """Modules that no rule depends on: a better message is no reason to embed an archive again."""

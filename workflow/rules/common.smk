@@ -20,6 +20,7 @@ from earthprobe.archives.interface import SPLITS
 from earthprobe.config import check_writable, controls_of, feature_sets, resolve, sensors_of
 from earthprobe.describe import summed_bands
 from earthprobe.errors import UserError
+from earthprobe.seeds import ENSEMBLE, expand_seeds, with_seed
 from earthprobe.slurm import Request, check_site
 from earthprobe.steps.resume import JOB_OF, note_run
 from earthprobe.storage.download import MIRRORS
@@ -31,7 +32,9 @@ except UserError as error:
     sys.exit(f"earthprobe: {error}")
 
 ARCHIVE = CONFIG["archive"]
-FEATURES, ABLATIONS = feature_sets(CONFIG)
+SHOWN, ABLATIONS = feature_sets(CONFIG)
+# With further seeds of what is drawn at random, which are embedded and probed, and shown in the row of the first alone.
+FEATURES, SEEDS = expand_seeds(SHOWN)
 PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
@@ -50,12 +53,17 @@ ALL = "all"
 # The controls that see no pixel, and the one that is a probe: the cheapest, of the first feature set.
 PERMUTED = "permuted"
 PREDICTORS = [name for name in CONTROLS if name != PERMUTED]
-PERMUTED_FEATURES = next(iter(FEATURES))
+PERMUTED_FEATURES = next(iter(SHOWN))
 PERMUTED_PROBE = next((name for name in PROBES if PROBES[name]["kind"] == "linear"), next(iter(PROBES)))
 
 # The rows of a table, as feature set and probe, and those that are trained once more with a strip cut out around test.
-ROWS = [(features, probe) for features in FEATURES for probe in PROBES] + [("control", name) for name in CONTROLS]
-BEYOND = [(features, PERMUTED_PROBE) for features in FEATURES] + [("control", name) for name in PREDICTORS]
+ROWS = [
+    (features, row)
+    for features in SHOWN
+    for probe in PROBES
+    for row in (probe, *([probe + ENSEMBLE] if max(len(SEEDS[features]), PROBES[probe]["seeds"]) > 1 else []))
+] + [("control", name) for name in CONTROLS]
+BEYOND = [(features, PERMUTED_PROBE) for features in SHOWN] + [("control", name) for name in PREDICTORS]
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
 SIMULATED_ROOT = Path(f"results/{ARCHIVE['name']}/archive")
@@ -100,7 +108,7 @@ onstart:
             check_site(request(job) for job in workflow.dag.needrun_jobs() if not job.is_local)
     except UserError as error:
         sys.exit(f"earthprobe: {error}")
-    for name, entry in FEATURES.items():
+    for name, entry in SHOWN.items():
         for bands in summed_bands(entry):
             logger.warning(
                 f"earthprobe: features.{name}: {' and '.join(bands)} have one wavelength, so that DOFA sees their sum"
@@ -157,6 +165,33 @@ def rows_of(file):
     ]
 
 
+def seeds_of(features, probe):
+    """The scores of a row of a table, one file a seed.
+
+    Where the feature set has seeds, each is probed with a seed of its own, so that what is drawn differs in all.
+    """
+    if features == "control" or probe.endswith(ENSEMBLE):
+        folder = "controls/{labels}" if features == "control" else f"probes/{features}/{{labels}}"
+        return [f"<results>/{folder}/{probe}/scores.parquet"]
+    members, own = SEEDS[features], PROBES[probe]["seeds"]
+    count = len(members) if len(members) > 1 else own
+    return [
+        f"<results>/probes/{members[seed % len(members)]}/{{labels}}/{probe}/"
+        f"{f'seed{seed}/' if seed and own > 1 else ''}scores.parquet"
+        for seed in range(count)
+    ]
+
+
+def scores_of(wildcards):
+    """The same of a job."""
+    return expand(seeds_of(wildcards.features, wildcards.probe), labels=wildcards.labels)
+
+
+def probe_json(probe, seed=0):
+    """What training depends on of a probe's entry, as JSON, with one of its seeds."""
+    return as_json(with_seed(PROBES[probe], seed))
+
+
 def beyond(file, cells="{cells}"):
     """A file of each row that is trained once more, at a width of the strip."""
     return [f"<results>/buffers/{cells}/{features}/{{labels}}/{probe}/{file}" for features, probe in BEYOND]
@@ -169,7 +204,7 @@ def model_of(features):
 
 def probe_kind(probe):
     """The kind of a probe."""
-    return registry.kind("probes", PROBES[probe]["kind"])
+    return registry.kind("probes", PROBES[probe.removesuffix(ENSEMBLE)]["kind"])
 
 
 def source(sensor):
@@ -203,7 +238,7 @@ def shown_by(features):
 
 
 # The feature sets whose cost is known here: vectors from elsewhere were paid for by others.
-COSTED = [name for name in FEATURES if sees_pixels(name)]
+COSTED = [name for name in SHOWN if sees_pixels(name)]
 
 
 def vectors_file(features):
@@ -277,5 +312,5 @@ wildcard_constraints:
     sensor=names(SENSORS),
     features=names(FEATURES),
     labels=names(LABEL_SETS),
-    probe=names(PROBES),
+    probe=names([*PROBES, *(probe for _, probe in ROWS if probe.endswith(ENSEMBLE))]),
     cells=names(map(str, CONFIG["buffers"])),

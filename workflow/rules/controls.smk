@@ -40,7 +40,7 @@ use rule train as train_permuted with:
     resources:
         mem_mb=memory(**probe_kind(PERMUTED_PROBE).facts["memory"]),
     params:
-        probe=as_json(PROBES[PERMUTED_PROBE]),
+        probe=probe_json(PERMUTED_PROBE),
         more=f"--buffer {CONFIG['buffer']} --permute 0",
 
 
@@ -53,6 +53,7 @@ use rule evaluate as evaluate_controls with:
         metrics=expand("<results>/controls/{{labels}}/{control}/metrics.json", control=CONTROLS),
         per_class=expand("<results>/controls/{{labels}}/{control}/per_class.csv", control=CONTROLS),
         drawn=expand("<results>/controls/{{labels}}/{control}/draws.parquet", control=CONTROLS),
+        calibration=expand("<results>/controls/{{labels}}/{control}/calibration.csv", control=CONTROLS),
     log:
         "<logs>/evaluate_controls/{labels}.log",
     benchmark:
@@ -64,7 +65,7 @@ rule compare:
     input:
         package("steps.compare"),
         metrics=rows_of("metrics.json"),
-        scores=rows_of("scores.parquet"),
+        scores=[path for row in ROWS for path in seeds_of(*row)],
         drawn=rows_of("draws.parquet"),
         index="<results>/index.parquet",
     output:
@@ -80,10 +81,11 @@ rule compare:
         mem_mb=memory(2500),
     params:
         rows=[f"{features}/{probe}" for features, probe in ROWS],
+        files=[len(seeds_of(*row)) for row in ROWS],
         pairs=as_json(CONFIG["compare"]),
     shell:
         "earthprobe compare --rows {params.rows} --metrics {input.metrics} --scores {input.scores}"
-        " --drawn {input.drawn} --index {input.index} --pairs {params.pairs:q} --csv {output.csv} --md {output.md}"
+        " --files {params.files} --drawn {input.drawn} --index {input.index} --pairs {params.pairs:q} --csv {output.csv} --md {output.md}"
         " --log {log}"
 
 
@@ -120,7 +122,7 @@ use rule train as train_beyond with:
     benchmark:
         "<benchmarks>/train_beyond/{cells}/{features}/{labels}/{probe}.tsv"
     params:
-        probe=lambda wc: as_json(PROBES[wc.probe]),
+        probe=lambda wc: probe_json(wc.probe),
         more=lambda wc: f"--buffer {wc.cells}",
 
 
@@ -145,6 +147,7 @@ use rule evaluate as evaluate_beyond with:
         metrics=beyond("metrics.json"),
         per_class=beyond("per_class.csv"),
         drawn=beyond("draws.parquet"),
+        calibration=beyond("calibration.csv"),
     log:
         "<logs>/evaluate_beyond/{cells}/{labels}.log",
     benchmark:

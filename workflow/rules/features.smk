@@ -221,7 +221,7 @@ use rule take_vectors as take_whole_vectors with:
 rule features:
     """The merged embeddings of all feature sets."""
     input:
-        expand("<results>/features/{features}.parquet", features=FEATURES),
+        expand("<results>/features/{features}.parquet", features=SHOWN),
         "<results>/rejected.csv",
         "<results>/config.yaml",
 

@@ -14,13 +14,15 @@ rule train:
         "<logs>/train/{features}/{labels}/{probe}.log",
     benchmark:
         "<benchmarks>/train/{features}/{labels}/{probe}.tsv"
+    wildcard_constraints:
+        probe=names(PROBES),
     conda:
         "../../envs/environment.yaml"
     threads: lambda wc: probe_kind(wc.probe).facts["threads"]
     resources:
         mem_mb=lambda wc, input, attempt: memory(**probe_kind(wc.probe).facts["memory"])(wc, input, attempt),
     params:
-        probe=lambda wc: as_json(PROBES[wc.probe]),
+        probe=lambda wc: probe_json(wc.probe),
         more=f"--buffer {CONFIG['buffer']}" if CONFIG["buffer"] else "",
     shell:
         "earthprobe train --probe {params.probe:q} --features {input.features} --index {input.index}"
@@ -28,16 +30,47 @@ rule train:
         " --model {output.model} --log {log}"
 
 
+use rule train as train_seed with:
+    output:
+        scores=ensure("<results>/probes/{features}/{labels}/{probe}/seed{seed}/scores.parquet", non_empty=True),
+        model=ensure("<results>/probes/{features}/{labels}/{probe}/seed{seed}/model.safetensors", non_empty=True),
+    log:
+        "<logs>/train/{features}/{labels}/{probe}/{seed}.log",
+    benchmark:
+        "<benchmarks>/train/{features}/{labels}/{probe}/{seed}.tsv"
+    params:
+        probe=lambda wc: probe_json(wc.probe, int(wc.seed)),
+        more=f"--buffer {CONFIG['buffer']}" if CONFIG["buffer"] else "",
+
+
+rule ensemble:
+    """The mean scores of all seeds."""
+    input:
+        package("steps.ensemble"),
+        scores=scores_of,
+    output:
+        ensure(f"<results>/probes/{{features}}/{{labels}}/{{probe}}{ENSEMBLE}/scores.parquet", non_empty=True),
+    log:
+        "<logs>/ensemble/{features}/{labels}/{probe}.log",
+    wildcard_constraints:
+        probe=names(PROBES),
+    conda:
+        "../../envs/environment.yaml"
+    shell:
+        "earthprobe ensemble --scores {input.scores} --output {output} --log {log}"
+
+
 rule evaluate:
     """The metrics of a probe on val and test, and how sure they are."""
     input:
         package("steps.evaluate"),
-        scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
+        scores=scores_of,
         index="<results>/index.parquet",
     output:
         metrics=ensure("<results>/probes/{features}/{labels}/{probe}/metrics.json", non_empty=True),
         per_class=ensure("<results>/probes/{features}/{labels}/{probe}/per_class.csv", non_empty=True),
         drawn=ensure("<results>/probes/{features}/{labels}/{probe}/draws.parquet", non_empty=True),
+        calibration=ensure("<results>/probes/{features}/{labels}/{probe}/calibration.csv", non_empty=True),
     log:
         "<logs>/evaluate/{features}/{labels}/{probe}.log",
     benchmark:
@@ -52,10 +85,11 @@ rule evaluate:
     shell:
         "earthprobe evaluate --scores {input.scores} --index {input.index} --threshold {params.threshold}"
         " --cluster {params.cluster} --draws {params.draws} --seed {params.seed} --metrics {output.metrics}"
-        " --per-class {output.per_class} --drawn {output.drawn} --log {log}"
+        " --per-class {output.per_class} --drawn {output.drawn} --calibration {output.calibration} --log {log}"
 
 
 # Seconds of work: as a job of its own each would wait longer for its turn. Not grouped with the training either, since
 # a group that fails loses what all its members made.
 localrules:
+    ensemble,
     evaluate,

@@ -140,6 +140,31 @@ rule figure_f2_per_class:
         " --images {output.png} {output.pdf} --log {log}"
 
 
+rule figure_reliability:
+    """Whether the scores of probes are the probabilities that they claim to be."""
+    input:
+        package("figures.reliability"),
+        calibration=expand("<results>/probes/{{features}}/{{labels}}/{probe}/calibration.csv", probe=PROBES),
+    output:
+        png=report(
+            "<results>/figures/reliability_{features}_{labels}.png",
+            caption="../report/reliability.rst",
+            category="Probes",
+            labels={"figure": "reliability", "features": "{features}", "classes": "{labels}", "probe": "all"},
+        ),
+        pdf="<results>/figures/reliability_{features}_{labels}.pdf",
+        csv="<results>/figures/reliability_{features}_{labels}.csv",
+    log:
+        "<logs>/figure_reliability/{features}/{labels}.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        probes=list(PROBES),
+    shell:
+        "earthprobe figure-reliability --csv {output.csv} --probes {params.probes} --calibration {input.calibration}"
+        " --images {output.png} {output.pdf} --log {log}"
+
+
 rule figure_confusion:
     """One 2x2 confusion matrix a class."""
     input:
@@ -221,6 +246,7 @@ localrules:
     figure_ablation,
     figure_cost,
     figure_f2_per_class,
+    figure_reliability,
     figure_confusion,
     figure_gallery,
     config,
@@ -245,12 +271,13 @@ rule figures:
         expand("<results>/figures/buffer_{labels}.png", labels=LABEL_SETS if CONFIG["buffers"] else []),
         expand("<results>/figures/ablation_{ablation}_{labels}.png", ablation=ABLATIONS, labels=LABEL_SETS),
         expand("<results>/figures/cost_{labels}.png", labels=LABEL_SETS if COSTED else []),
-        expand("<results>/figures/umap_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
-        expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=FEATURES, labels=LABEL_SETS),
+        expand("<results>/figures/umap_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
+        expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
+        expand("<results>/figures/reliability_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
         expand(
             "<results>/figures/{kind}_{features}_{labels}_{probe}.png",
             kind=("confusion", "gallery") if SENSORS else ("confusion",),
-            features=FEATURES,
+            features=SHOWN,
             labels=LABEL_SETS,
             probe=PROBES,
         ),

@@ -5,6 +5,7 @@ import pytest
 from earthprobe.evaluation.comparison import Figure, difference, holm, p_value
 from earthprobe.evaluation.intervals import evaluated
 from earthprobe.evaluation.metrics import overall
+from earthprobe.evaluation.runs import plain
 
 
 def test_holms_p_values_are_the_textbooks():
@@ -40,7 +41,7 @@ def test_two_equal_models_are_told_apart_in_about_5_of_100():
         for _ in range(2):
             own = 0.7 * rng.normal(size=(50, 4))[tiles] + rng.normal(size=(400, 4))
             scores = (1 / (1 + np.exp(-(1.2 * targets + own - 0.8)))).astype(np.float32)
-            sure = evaluated(targets, scores[None], tiles, 0.5, "multilabel", draws=300)
+            sure = evaluated(targets, [[plain(scores, 0.5)]], tiles, "multilabel", draws=300)
             values = overall(targets, scores, 0.5)
             found.append({name: Figure(values[name], sure.draws[name], sure.left_out.get(name)) for name in metrics})
         for name in metrics:

@@ -5,6 +5,7 @@ import pytest
 import scipy.stats
 from earthprobe.evaluation.intervals import corrected, evaluated, interval
 from earthprobe.evaluation.metrics import overall
+from earthprobe.evaluation.runs import plain
 
 from tests.unit.evaluation.test_resampling import case
 
@@ -12,10 +13,10 @@ from tests.unit.evaluation.test_resampling import case
 def test_intervals_are_seeded_and_hold_the_figure():
     targets, scores = case("single", 300)
     groups = [f"g{i // 10}" for i in range(300)]
-    found = evaluated(targets, scores[None], groups, 0.5, "single")
-    again = evaluated(targets, scores[None], groups, 0.5, "single")
+    found = evaluated(targets, [[plain(scores, 0.5)]], groups, "single")
+    again = evaluated(targets, [[plain(scores, 0.5)]], groups, "single")
     assert (found.overall, found.by_class, found.clusters) == (again.overall, again.by_class, 30)
-    assert found.overall != evaluated(targets, scores[None], groups, 0.5, "single", seed=1).overall
+    assert found.overall != evaluated(targets, [[plain(scores, 0.5)]], groups, "single", seed=1).overall
     low, high = found.overall["accuracy"]
     assert low < overall(targets, scores, 0.5, "single")["accuracy"] < high
     assert found.draws["accuracy"].shape == (1000,)
@@ -29,8 +30,8 @@ def test_a_bca_interval_is_scipys():
     got = interval(result.bootstrap_distribution, data.mean(), left_out)
     # Of SciPy's own draws, so that quantiles of 4,000 values are all that differs.
     assert got == pytest.approx(tuple(result.confidence_interval), abs=5e-3)
-    plain = interval(result.bootstrap_distribution, data.mean())
-    assert got[0] > plain[0] and got[1] > plain[1]  # noqa: PT018 - one fact: it moves up
+    percentiles = interval(result.bootstrap_distribution, data.mean())
+    assert got[0] > percentiles[0] and got[1] > percentiles[1]  # noqa: PT018 - one fact: it moves up
 
 
 def test_without_bias_or_skewness_a_bca_interval_is_that_of_percentiles():
@@ -44,12 +45,12 @@ def test_average_precision_is_corrected_downwards():
     rng = np.random.default_rng(0)
     targets = np.stack([rng.permutation(400) < 10 for _ in range(19)], axis=1)
     scores = (targets * 0.2 + rng.random((400, 19))).astype(np.float32)
-    found = evaluated(targets, scores[None], np.arange(400), 0.5, "multilabel")
+    found = evaluated(targets, [[plain(scores, 0.5)]], np.arange(400), "multilabel")
     estimate = overall(targets, scores, 0.5)["map_macro"]
-    plain = interval(found.draws["map_macro"], estimate)
+    percentiles = interval(found.draws["map_macro"], estimate)
     low, high = found.overall["map_macro"]
     assert found.draws["map_macro"].mean() > estimate
-    assert (low, high) < plain
+    assert (low, high) < percentiles
     assert low < estimate < high
 
 
@@ -61,9 +62,9 @@ def test_the_truth_lies_in_95_of_100_intervals():
         targets = np.tile([True, False], (480, 1))
         scores = np.where(right[:, None], [0.9, 0.1], [0.1, 0.9]).astype(np.float32)
         groups = np.repeat(np.arange(60), 8)
-        low, high = evaluated(targets, scores[None], groups, 0.5, "single", draws=300).overall["accuracy"]
+        low, high = evaluated(targets, [[plain(scores, 0.5)]], groups, "single", draws=300).overall["accuracy"]
         inside += low <= 0.7 <= high
-        low, high = evaluated(targets, scores[None], np.arange(480), 0.5, "single", draws=300).overall["accuracy"]
+        low, high = evaluated(targets, [[plain(scores, 0.5)]], np.arange(480), "single", draws=300).overall["accuracy"]
         narrow += low <= 0.7 <= high
     assert 183 <= inside <= 198
     assert narrow < 150
@@ -73,6 +74,6 @@ def test_repeats_that_differ_widen_an_interval():
     targets, scores = case("multilabel", 200)
     other = case("multilabel", 200)[1]
     groups = np.arange(200)
-    alike = evaluated(targets, np.stack([scores, scores]), groups, 0.5, "multilabel").overall["map_macro"]
-    apart = evaluated(targets, np.stack([scores, other]), groups, 0.5, "multilabel").overall["map_macro"]
+    alike = evaluated(targets, [[plain(scores, 0.5), plain(scores, 0.5)]], groups, "multilabel").overall["map_macro"]
+    apart = evaluated(targets, [[plain(scores, 0.5), plain(other, 0.5)]], groups, "multilabel").overall["map_macro"]
     assert apart[1] - apart[0] > 1.5 * (alike[1] - alike[0])

@@ -1,9 +1,14 @@
 """Metrics of drawn patches against scikit-learn's of the same patches."""
 
+import functools
+
 import numpy as np
 import pytest
 import sklearn.metrics
-from earthprobe.evaluation.metrics import METRICS_OF, by_class, overall
+import torch
+import torchmetrics
+from earthprobe.evaluation.calibration import BINS
+from earthprobe.evaluation.metrics import METRICS_OF, MORE_OF, by_class, overall
 from earthprobe.evaluation.resampling import (
     Draws,
     average_precisions,
@@ -13,6 +18,7 @@ from earthprobe.evaluation.resampling import (
     summed,
     without_one,
 )
+from earthprobe.evaluation.runs import RULES, Run, plain
 
 RNG = np.random.default_rng(3)
 
@@ -34,18 +40,64 @@ def test_each_draw_has_the_metrics_of_its_patches(task: str, clusters: int):
     targets, scores = case(task)
     member = numbered([f"c{i % clusters}" for i in range(80)])
     draws = drawn(member, 20, seed=1)
-    values = resampled(targets, scores, draws, 0.5, task)
-    assert set(values.overall) == {metric.name for metric in METRICS_OF[task]}
+    values = resampled(targets, plain(scores, 0.5), draws, task)
+    assert set(values.overall) == {metric.name for metric in (*METRICS_OF[task], *MORE_OF[task])}
     columns = ("support", "precision", "recall", "f1", "f2", "ap")
     for draw in range(20):
         rows = np.repeat(np.arange(80), draws.weights[member, draw])
         want = overall(targets[rows], scores[rows], 0.5, task)
-        for name, value in values.overall.items():
-            assert value[draw] == pytest.approx(want[name], abs=1e-6), name
+        for metric in METRICS_OF[task]:
+            assert values.overall[metric.name][draw] == pytest.approx(want[metric.name], abs=1e-6), metric.name
         for number, row in enumerate(by_class(targets[rows], scores[rows], 0.5, task)):
             for name, wanted in zip(columns, row, strict=False):
                 if name != "support":
                     assert values.by_class[name][draw, number] == pytest.approx(wanted, abs=1e-6), name
+
+
+def test_draws_under_each_rule_and_of_calibration_are_scikit_learns():
+    targets, scores = case("multilabel")
+    thresholds = {
+        "fixed": np.full((1, 6), 0.5, np.float32),
+        "global": np.full((1, 6), 0.3, np.float32),
+        "per_class": RNG.random((80, 6)).astype(np.float32),  # of folds, each patch has its own
+    }
+    run = Run(scores, thresholds, scores**2, [1.0])
+    member = numbered([f"c{i % 9}" for i in range(80)])
+    draws = drawn(member, 20, seed=1)
+    values = resampled(targets, run, draws, "multilabel")
+    for draw in range(20):
+        rows = np.repeat(np.arange(80), draws.weights[member, draw])
+        true, there = targets[rows], targets[rows].any(axis=0)
+        got = {name: value[draw] for name, value in values.overall.items()}
+        for rule in RULES:
+            suffix = "" if rule == "fixed" else f"_{rule}"
+            predicted = (scores > thresholds[rule])[rows]
+            for name, score in (
+                ("f2", functools.partial(sklearn.metrics.fbeta_score, beta=2)),
+                ("f1", sklearn.metrics.f1_score),
+                ("precision", sklearn.metrics.precision_score),
+                ("recall", sklearn.metrics.recall_score),
+            ):
+                options = {"zero_division": 0}
+                for average in ("macro", "micro"):
+                    want = score(true, predicted, average=average, **options)
+                    assert got[f"{name}_{average}{suffix}"] == pytest.approx(want)
+                want = score(true[:, there], predicted[:, there], average="macro", **options)
+                assert got[f"{name}_macro_occurring{suffix}"] == pytest.approx(want)
+            assert got[f"hamming_loss{suffix}"] == pytest.approx((true != predicted).mean())
+        want = sklearn.metrics.average_precision_score(true[:, there], scores[rows][:, there], average="macro")
+        assert got["map_macro_occurring"] == pytest.approx(want)
+        for suffix, promised in (("", scores), ("_tempered", scores**2)):
+            briers = [sklearn.metrics.brier_score_loss(true[:, k], promised[rows, k], pos_label=1) for k in range(6)]
+            assert got[f"brier{suffix}"] == pytest.approx(np.mean(briers), rel=1e-5)
+            errors = [
+                torchmetrics.functional.classification.binary_calibration_error(
+                    torch.tensor(promised[rows, k]), torch.tensor(true[:, k]), n_bins=BINS
+                ).item()
+                for k in range(6)
+            ]
+            assert got[f"ece_macro{suffix}"] == pytest.approx(np.mean(errors), abs=2e-6)
+            np.testing.assert_allclose(values.by_class[f"ece{suffix}"][draw], errors, atol=2e-6)
 
 
 def test_average_precision_is_scikit_learns_with_weights():

@@ -168,6 +168,7 @@ def run(data: Data, folder: Path, folds: bool, probe: str = '{"kind": "knn", "k"
         metrics=[folder / "m.json"],
         per_class=[folder / "c.csv"],
         drawn=[folder / "d.parquet"],
+        calibration=[folder / "b.csv"],
     )
     result: dict[str, Any] = json.loads((folder / "m.json").read_text())
     return result
@@ -198,8 +199,9 @@ def test_every_patch_is_scored_once_a_repeat_by_what_has_not_seen_its_group(data
     result = run(data, tmp_path, folds=True)
     table = pl.read_parquet(tmp_path / "scores.parquet")
     index = pl.read_parquet(tmp_path / "index.parquet")
-    assert table.height == 3 * 1000
-    assert table["patch_id"].to_list() == index["patch_id"].to_list() * 3
+    assert table["patch_id"].to_list() == index["patch_id"].to_list() * 6
+    assert table["split"].to_list() == ["test"] * 3000 + ["val"] * 3000
+    whole, table = table, table.filter(pl.col("split") == "test")
     vectors = np.concatenate([part.features for part in data.parts.values()])
     labels = np.concatenate([part.targets.argmax(1) for part in data.parts.values()])
     numbers = np.array(index["folds"].to_list())
@@ -214,6 +216,9 @@ def test_every_patch_is_scored_once_a_repeat_by_what_has_not_seen_its_group(data
             right[test] = model.predict((vectors[test] - mean) / std) == labels[test]
         accuracies.append(right.mean())
         got = table.filter(pl.col("repeat") == repeat)
+        assert got["fold"].to_list() == numbers[:, repeat].tolist()
+        chose = whole.filter((pl.col("repeat") == repeat) & (pl.col("split") == "val"))
+        assert chose["fold"].to_list() == ((numbers[:, repeat] - 1) % 4).tolist()
         mine = got["scores"].to_numpy().argmax(1) == labels
         assert mine.mean() == pytest.approx(right.mean(), abs=0.01)
     assert result["test"]["accuracy"] == pytest.approx(np.mean(accuracies), abs=0.01)

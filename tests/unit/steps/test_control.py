@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from earthprobe.errors import UserError
-from earthprobe.evaluation.metrics import overall
+from earthprobe.evaluation.metrics import METRICS_OF, MORE_OF, overall
 from earthprobe.figures import buffer as figure
 from earthprobe.steps import compare, control, evaluate
 from earthprobe.storage.parquet import read_metadata, with_metadata
@@ -59,7 +59,9 @@ def controls(index: Path, *names: str, buffer: float = 0) -> dict[str, Path]:
 
 
 def evaluated(index: Path, paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
-    files = {kind: [path.with_suffix(f".{kind}") for path in paths.values()] for kind in ("json", "csv", "draws")}
+    files = {
+        kind: [path.with_suffix(f".{kind}") for path in paths.values()] for kind in ("json", "csv", "draws", "bins")
+    }
     evaluate.run(
         scores=list(paths.values()),
         index=index,
@@ -68,6 +70,7 @@ def evaluated(index: Path, paths: dict[str, Path]) -> dict[str, dict[str, Any]]:
         metrics=files["json"],
         per_class=files["csv"],
         drawn=files["draws"],
+        calibration=files["bins"],
     )
     return {name: json.loads(path.read_text()) for name, path in zip(paths, files["json"], strict=True)}
 
@@ -116,7 +119,7 @@ def test_of_folds_a_control_has_not_seen_what_it_scores(index: Path, tmp_path: P
     frame = pl.read_parquet(index).with_columns(split=pl.lit("train"), folds=folds)
     path = written(frame, tmp_path / "folds.parquet", {"folds": 4, "repeats": 2, "seed": 0})
     scored = read_scores(controls(path, "prior")["prior"])
-    assert len(scored.ids) == 2 * SIZE
+    assert len(scored.ids) == 4 * SIZE
     labels = frame["labels_own"].to_list()
     # Patch 0 is in fold 0 of the first repeat; fold 1 chooses, so that 2 and 3 train.
     trained = [row for i, row in enumerate(labels) if i % 4 in (2, 3)]
@@ -171,7 +174,7 @@ def test_the_best_row_is_compared_with_all_others(index: Path):
     assert here.select("row", "other").rows() == [("f/good", f"f/{n}") for n in ("weak", "twin")] + [
         ("f/good", "control/prior")
     ] or here["row"].unique().to_list() == ["f/twin"]
-    assert table.height == 3 * 9
+    assert table.height == 3 * len((*METRICS_OF["multilabel"], *MORE_OF["multilabel"]))
     apart = dict(here.select("other", "told_apart").iter_rows())
     assert apart["f/weak"] == apart["control/prior"] == 1
     assert apart.get("f/twin", apart.get("f/good")) == 0
@@ -193,7 +196,7 @@ def test_rows_of_other_patches_are_compared_on_those_that_both_have(index: Path)
 
 def test_pairs_by_name_and_all_with_all(index: Path):
     paths = {name: probe(index, name, skill) for name, skill in (("x", 0.3), ("y", 0.5), ("z", 0.7))}
-    assert compared(index, paths, '"all"')[0].height == 3 * 9
+    assert compared(index, paths, '"all"')[0].height == 3 * len((*METRICS_OF["multilabel"], *MORE_OF["multilabel"]))
     table, _ = compared(index, paths, '[["f/x", "f/y"]]')
     assert table.select("row", "other").unique().rows() == [("f/x", "f/y")]
     with pytest.raises(UserError, match=r"config: compare: there is no row f/w: there are f/x, f/y, f/z"):

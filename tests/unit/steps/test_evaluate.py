@@ -4,10 +4,14 @@ from pathlib import Path
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pytest
 from earthprobe.evaluation.intervals import evaluated
 from earthprobe.evaluation.metrics import by_class, overall
+from earthprobe.evaluation.runs import runs_of
 from earthprobe.steps import evaluate
 from earthprobe.storage.parquet import read_metadata, with_metadata
+from earthprobe.storage.scores import of_test, read_scores
+from sklearn.metrics import fbeta_score
 
 from tests.unit.evaluation.test_metrics import random_case
 
@@ -54,14 +58,17 @@ def test_files(tmp_path: Path):
         metrics=[tmp_path / "metrics.json"],
         per_class=[tmp_path / "per_class.csv"],
         drawn=[tmp_path / "draws.parquet"],
+        calibration=[tmp_path / "calibration.csv"],
     )
     result = json.loads((tmp_path / "metrics.json").read_text())
     assert result["threshold"] == 0.4
-    assert result["test"] == overall(targets[80:], scores[80:], 0.4)
+    reference = overall(targets[80:], scores[80:], 0.4)
+    assert {name: result["test"][name] for name in reference} == reference
     assert result["val"] == overall(targets[:80], scores[:80], 0.4)
     assert result["probe"] == {"kind": "linear"}
     assert (result["task"], result["classes_left_out"]) == ("multilabel", {"h": 2})
-    sure = evaluated(targets[80:], scores[80:][None], [f"t{i % 25}" for i in range(80, 200)], 0.4, "multilabel")
+    row = runs_of([of_test(read_scores(tmp_path / "scores.parquet"))], 0.4, "multilabel")
+    sure = evaluated(targets[80:], row.runs, [f"t{i % 25}" for i in range(80, 200)], "multilabel")
     assert result["intervals"] == {name: list(ends) for name, ends in sure.overall.items()}
     assert result["patch_intervals"]["f2_macro"] != result["intervals"]["f2_macro"]
     by = {"level": 0.95, "draws": 1000, "seed": 0, "cluster": "tile", "clusters": 25, "repeats": 1}
@@ -73,10 +80,26 @@ def test_files(tmp_path: Path):
     assert said["left_out"]["map_macro"] == sure.left_out["map_macro"].tolist()
     lines = (tmp_path / "per_class.csv").read_text().splitlines()
     ends = ",".join(f"{name}_{end}" for name in ("precision", "recall", "f1", "f2", "ap") for end in ("low", "high"))
-    assert lines[0] == f"class,name,support,precision,recall,f1,f2,ap,tn,fp,fn,tp,data,weights,{ends}"
-    for number, (line, row) in enumerate(zip(lines[1:], by_class(targets[80:], scores[80:], 0.4), strict=True)):
-        figures = ",".join(map(str, row))
+    tuned = ",".join(
+        f"{name}_{rule}"
+        for rule in ("global", "per_class")
+        for name in ("threshold", "precision", "recall", "f1", "f2")
+    )
+    columns = f"class,name,support,precision,recall,f1,f2,ap,tn,fp,fn,tp,data,weights,{ends},{tuned},ece,ece_tempered"
+    assert lines[0] == columns
+    for number, (line, counts) in enumerate(zip(lines[1:], by_class(targets[80:], scores[80:], 0.4), strict=True)):
+        figures = ",".join(map(str, counts))
         origin = "simulated archive a,random weights (seed 3)"
         low, high = sure.by_class[number]["f2"]
         assert line.startswith(f"{number},{'abcdefg'[number]},{figures},{origin},")
-        assert line.split(",")[-4:-2] == [str(low), str(high)]
+        cells = dict(zip(lines[0].split(","), line.split(","), strict=True))
+        assert (cells["f2_low"], cells["f2_high"]) == (str(low), str(high))
+        assert float(cells["threshold_global"]) == row.runs[0][0].thresholds["global"][0, number]
+        predicted = scores[80:, number] > row.runs[0][0].thresholds["per_class"][0, number]
+        want = fbeta_score(targets[80:, number], predicted, beta=2, zero_division=0)
+        assert float(cells["f2_per_class"]) == pytest.approx(want)
+    assert result["tuned"]["fits"] == 1
+    assert result["tuned"]["temperature"] == row.runs[0][0].temperatures[0]
+    bins = pl.read_csv(tmp_path / "calibration.csv")
+    assert bins.filter(pl.col("scores") == "plain")["pairs"].sum() == 120 * 7
+    assert bins["scores"].value_counts()["count"].to_list() == [15, 15]

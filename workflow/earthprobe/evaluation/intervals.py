@@ -13,6 +13,7 @@ import numpy.typing as npt
 from scipy.stats import norm
 
 from earthprobe.evaluation.resampling import Draws, Resampled, drawn, numbered, resampled, without_one
+from earthprobe.evaluation.runs import Run
 
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
@@ -21,8 +22,11 @@ Doubles = npt.NDArray[np.float64]
 DRAWS = 1000
 LEVEL = 0.95
 
-CORRECTED = ("ap", "map_macro", "map_micro")
-"""Metrics whose intervals are BCa: means over the ranks of positives."""
+CORRECTED = (
+    *("ap", "map_macro", "map_macro_occurring", "map_micro"),
+    *(f"{name}{suffix}" for name in ("ece", "ece_macro") for suffix in ("", "_tempered")),
+)
+"""Metrics whose intervals are BCa: means over ranks of positives, and sums of gaps, to which chance adds."""
 
 Interval = tuple[float, float]
 
@@ -33,6 +37,9 @@ class Evaluated(NamedTuple):
     Attributes:
         overall: the interval of each metric.
         by_class: of each class, the interval of each of its metrics.
+        values: the metrics, means over the runs.
+        values_by_class: those of each class, shape (classes,).
+        each: the metrics of each run, by seed and repeat.
         draws: the values of each metric, shape (draws,), for comparisons on the same draws.
         left_out: those of :data:`CORRECTED` with each cluster left out in turn.
         clusters: how many were drawn from.
@@ -40,6 +47,9 @@ class Evaluated(NamedTuple):
 
     overall: dict[str, Interval]
     by_class: list[dict[str, Interval]]
+    values: dict[str, float]
+    values_by_class: dict[str, Doubles]
+    each: list[dict[str, float]]
     draws: dict[str, Doubles]
     left_out: dict[str, Doubles]
     clusters: int
@@ -47,34 +57,34 @@ class Evaluated(NamedTuple):
 
 def evaluated(
     targets: Bools,
-    scores: Floats,
+    runs: Sequence[Sequence[Run]],
     clusters: Sequence[Any],
-    threshold: float,
     task: str,
     draws: int = DRAWS,
     seed: int = 0,
+    calibration: bool = True,
 ) -> Evaluated:
-    """The intervals of all metrics, by drawing clusters of patches, and repeats where there are several.
+    """The intervals of all metrics, by drawing clusters of patches, and seeds and repeats where there are several.
 
     Args:
         targets: shape (patches, classes).
-        scores: shape (repeats, patches, classes); one repeat, but for folds.
+        runs: of each seed, its repeats.
         clusters: of each patch, the cluster that it belongs to.
-        threshold: a class is predicted where its score is above this.
         task: ``multilabel`` or ``single``.
-        draws: how often clusters and repeats are drawn.
+        draws: how often clusters, seeds and repeats are drawn.
         seed: of the draws.
+        calibration: whether Brier scores and calibration errors are among the metrics.
     """
     member = numbered(clusters)
     chosen = drawn(member, draws, seed)
-    taken = _mean(
-        [resampled(targets, scored, chosen, threshold, task) for scored in scores],
-        weights_of_repeats(len(scores), draws, seed),
-    )
-    whole, left_out = (
-        _mean([resampled(targets, scored, part, threshold, task) for scored in scores], None)
-        for part in (Draws(member, np.ones((int(member.max()) + 1, 1), np.uint16)), without_one(member))
-    )
+    every = [run for repeats in runs for run in repeats]
+
+    def figures(of: Draws) -> list[Resampled]:
+        return [resampled(targets, run, of, task, calibration) for run in every]
+
+    taken = _mean(figures(chosen), weights_of_runs(len(runs), len(runs[0]), draws, seed))
+    once = figures(Draws(member, np.ones((int(member.max()) + 1, 1), np.uint16)))
+    whole, left_out = _mean(once, None), _mean(figures(without_one(member)), None)
     overall = {
         name: interval(values, whole.overall[name][0], left_out.overall[name] if name in CORRECTED else None)
         for name, values in taken.overall.items()
@@ -88,14 +98,35 @@ def evaluated(
         }
         for i in range(targets.shape[1])
     ]
-    kept = {name: left_out.overall[name] for name in CORRECTED if name in left_out.overall}
-    return Evaluated(overall, by_class, taken.overall, kept, int(member.max()) + 1)
+    return Evaluated(
+        overall,
+        by_class,
+        {name: float(values[0]) for name, values in whole.overall.items()},
+        {name: values[0] for name, values in whole.by_class.items()},
+        [{name: float(values[0]) for name, values in one.overall.items()} for one in once],
+        taken.overall,
+        {name: left_out.overall[name] for name in CORRECTED if name in left_out.overall},
+        int(member.max()) + 1,
+    )
 
 
-def weights_of_repeats(repeats: int, draws: int, seed: int) -> Doubles:
-    """The share of each repeat in each draw, shape (draws, repeats)."""
-    rng = np.random.default_rng((seed, 1))
-    return rng.multinomial(repeats, np.full(repeats, 1 / repeats), size=draws) / repeats
+def weights_of_runs(seeds: int, repeats: int, draws: int, seed: int) -> Doubles:
+    """The share of each seed's each repeat in each draw, shape (draws, seeds x repeats).
+
+    Both are drawn with replacement. Of n, a draw varies by (n - 1) / n of what a mean over n does, so that shares are
+    stretched away from 1 / n by the root of n / (n - 1) (Rao and Wu 1988,
+    https://doi.org/10.1080/01621459.1988.10478591).
+    """
+
+    def shares(count: int, stream: int) -> Doubles:
+        if count == 1:
+            return np.ones((draws, 1))
+        rng = np.random.default_rng((seed, stream))
+        taken = rng.multinomial(count, np.full(count, 1 / count), size=draws) / count
+        return np.asarray(1 / count + (taken - 1 / count) * np.sqrt(count / (count - 1)))
+
+    both: Doubles = np.einsum("ds,dr->dsr", shares(seeds, 2), shares(repeats, 1))
+    return both.reshape(draws, -1)
 
 
 def interval(values: Doubles, estimate: float, left_out: Doubles | None = None, level: float = LEVEL) -> Interval:
@@ -126,10 +157,10 @@ def corrected(tails: Doubles, values: Doubles, estimate: float, left_out: Double
     return np.asarray(norm.cdf(bias + shifted / (1 - acceleration * shifted)))
 
 
-def _mean(repeats: Sequence[Resampled], weights: Doubles | None) -> Resampled:
-    """The mean over repeats, each draw with weights of its own or, without, all alike."""
-    if len(repeats) == 1:
-        return repeats[0]
+def _mean(runs: Sequence[Resampled], weights: Doubles | None) -> Resampled:
+    """The mean over runs, each draw with weights of its own or, without, all alike."""
+    if len(runs) == 1:
+        return runs[0]
 
     def mean(values: Sequence[Mapping[str, Doubles]]) -> dict[str, Doubles]:
         if weights is None:
@@ -138,4 +169,4 @@ def _mean(repeats: Sequence[Resampled], weights: Doubles | None) -> Resampled:
             name: np.einsum("dr,rd...->d...", weights, np.stack([one[name] for one in values])) for name in values[0]
         }
 
-    return Resampled(mean([one.overall for one in repeats]), mean([one.by_class for one in repeats]))
+    return Resampled(mean([one.overall for one in runs]), mean([one.by_class for one in runs]))

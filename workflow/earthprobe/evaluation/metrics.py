@@ -26,13 +26,13 @@ class Metric(NamedTuple):
         name: its column.
         heading: its column's heading in a table to read.
         format: how a value stands there: in percent, or as it is.
-        function: computes it.
+        function: computes it; None where :mod:`earthprobe.evaluation.resampling` does, as of each draw.
     """
 
     name: str
     heading: str
     format: Literal["percent", "plain"]
-    function: Score
+    function: Score | None = None
 
     def show(self, value: float) -> str:
         """The value as a table to read has it."""
@@ -80,6 +80,8 @@ def average_precisions(targets: Bools, scores: Floats) -> list[float]:
         for i in range(targets.shape[1])
     ]
 
+
+HEADINGS = {"f2": "F2", "precision": "P", "recall": "R", "f1": "F1"}
 
 MACRO: dict[str, Any] = {"average": "macro", "zero_division": 0}
 MICRO: dict[str, Any] = {"average": "micro", "zero_division": 0}
@@ -134,13 +136,43 @@ SINGLE = (
 METRICS_OF: Mapping[str, Sequence[Metric]] = {"multilabel": METRICS, "single": SINGLE}
 """The metrics of a label set, by its task."""
 
+DECIDED = {
+    **{f"{name}_{kind}": f"{heading} {kind} %" for kind in ("macro", "micro") for name, heading in HEADINGS.items()},
+    **{f"{name}_macro_occurring": f"{heading} macro, occurring %" for name, heading in HEADINGS.items()},
+}
+"""Metrics of predictions that are had of each rule of :data:`earthprobe.evaluation.runs.RULES`, and headings."""
+
+CALIBRATION = (
+    Metric("brier", "Brier", "plain"),
+    Metric("brier_tempered", "Brier, tempered", "plain"),
+    Metric("ece_macro", "ECE", "plain"),
+    Metric("ece_macro_tempered", "ECE, tempered", "plain"),
+)
+
+MORE_OF: Mapping[str, Sequence[Metric]] = {
+    "multilabel": (
+        *(
+            Metric(f"{name}{suffix}", f"{heading}{aside}", "percent")
+            for suffix, aside in (("", ""), ("_global", ", one threshold"), ("_per_class", ", a threshold a class"))
+            for name, heading in DECIDED.items()
+            if suffix or name not in {metric.name for metric in METRICS}
+        ),
+        Metric("hamming_loss_global", "hamming loss, one threshold", "plain"),
+        Metric("hamming_loss_per_class", "hamming loss, a threshold a class", "plain"),
+        Metric("map_macro_occurring", "mAP macro, occurring %", "percent"),
+        *CALIBRATION,
+    ),
+    "single": (Metric("f1_macro_occurring", "F1 macro, occurring %", "percent"), *CALIBRATION),
+}
+"""What is had beside :data:`METRICS_OF`: of tuned thresholds, of the classes that occur, and of calibration."""
+
 BEST = {"multilabel": "map_macro", "single": "balanced_accuracy"}
 """The metric by which feature sets are compared: none of a threshold's, and each class counts alike."""
 
 
 def heading_of(name: str) -> str:
     """What a metric is called in a sentence, without its unit."""
-    metrics = (metric for known in METRICS_OF.values() for metric in known)
+    metrics = (metric for known in (*METRICS_OF.values(), *MORE_OF.values()) for metric in known)
     return next(metric.heading for metric in metrics if metric.name == name).removesuffix(" %")
 
 
@@ -163,7 +195,7 @@ def overall(targets: Bools, scores: Floats, threshold: float, task: str = "multi
     """
     predicted = predict(scores, threshold, task)
     result: dict[str, float | int] = {
-        metric.name: metric.function(targets, predicted, scores) for metric in METRICS_OF[task]
+        metric.name: metric.function(targets, predicted, scores) for metric in METRICS_OF[task] if metric.function
     }
     result["patches"] = len(targets)
     result["classes_without_positive"] = int((~targets.any(axis=0)).sum())

@@ -12,6 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from earthprobe.evaluation.calibration import BINS, bins_of
+from earthprobe.evaluation.runs import Run
+
 Bools = npt.NDArray[np.bool_]
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -74,41 +77,58 @@ def without_one(member: Numbers, most: int = 200) -> Draws:
     return Draws(member, weights)
 
 
-def resampled(targets: Bools, scores: Floats, draws: Draws, threshold: float, task: str) -> Resampled:
+def resampled(targets: Bools, run: Run, draws: Draws, task: str, calibration: bool = True) -> Resampled:
     """Each metric of each draw.
 
     Args:
         targets: shape (patches, classes).
-        scores: shape (patches, classes).
+        run: scores of the same patches, with their thresholds and after their temperature.
         draws: of the patches.
-        threshold: a class is predicted where its score is above this.
         task: ``multilabel`` or ``single``.
+        calibration: whether Brier scores and calibration errors are among them.
     """
-    return (_single if task == "single" else _multilabel)(targets, scores, draws, threshold)
+    found = _single(targets, run.scores, draws) if task == "single" else _multilabel(targets, run, draws)
+    for suffix, scores in (("", run.scores), ("_tempered", run.tempered)) if calibration else ():
+        brier, errors = _calibration(targets, scores, draws)
+        found.overall[f"brier{suffix}"] = brier * (targets.shape[1] if task == "single" else 1)
+        found.overall[f"ece_macro{suffix}"] = errors.mean(axis=1)
+        found.by_class[f"ece{suffix}"] = errors
+    return found
 
 
-def _multilabel(targets: Bools, scores: Floats, draws: Draws, threshold: float) -> Resampled:
-    predicted = scores > threshold
-    tp, fp, fn = (summed(mask, draws) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted))
-    patches = summed(np.ones((len(targets), 1), bool), draws)[:, 0]
-    micro = [part.sum(axis=1) for part in (tp, fp, fn)]
-    by_class = _by_class(tp, fp, fn)
-    by_class["ap"] = average_precisions(targets, scores, draws)
-    overall = {
-        "f2_macro": by_class["f2"].mean(axis=1),
-        "f2_micro": _f(2, *micro),
-        "hamming_loss": (fp + fn).sum(axis=1) / (patches * targets.shape[1]),
-        "precision_macro": by_class["precision"].mean(axis=1),
-        "precision_micro": _ratio(micro[0], micro[0] + micro[1]),
-        "f1_macro": by_class["f1"].mean(axis=1),
-        "f1_micro": _f(1, *micro),
-        "map_macro": by_class["ap"].mean(axis=1),
-        "map_micro": map_micro(targets, scores, draws),
-    }
+def _multilabel(targets: Bools, run: Run, draws: Draws) -> Resampled:
+    overall: dict[str, Doubles] = {}
+    by_class: dict[str, Doubles] = {}
+    there = summed(targets, draws) > 0
+    for rule, threshold in run.thresholds.items():
+        suffix = "" if rule == "fixed" else f"_{rule}"
+        found = _decided(targets, run.scores > threshold, there, draws)
+        overall |= {f"{name}{suffix}": values for name, values in found.overall.items()}
+        by_class |= {f"{name}{suffix}": values for name, values in found.by_class.items()}
+    by_class["ap"] = average_precisions(targets, run.scores, draws)
+    overall["map_macro"] = by_class["ap"].mean(axis=1)
+    overall["map_macro_occurring"] = _mean_where(by_class["ap"], there)
+    overall["map_micro"] = map_micro(targets, run.scores, draws)
     return Resampled(overall, by_class)
 
 
-def _single(targets: Bools, scores: Floats, draws: Draws, threshold: float) -> Resampled:
+def _decided(targets: Bools, predicted: Bools, there: Bools, draws: Draws) -> Resampled:
+    """The metrics of predictions; ``there`` says which classes occur in a draw, shape (draws, classes)."""
+    tp, fp, fn = (summed(mask, draws) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted))
+    patches = summed(np.ones((len(targets), 1), bool), draws)[:, 0]
+    micro = _by_class(*(part.sum(axis=1) for part in (tp, fp, fn)))
+    by_class = _by_class(tp, fp, fn)
+    overall = {"hamming_loss": (fp + fn).sum(axis=1) / (patches * targets.shape[1])}
+    for name, values in by_class.items():
+        overall |= {
+            f"{name}_macro": values.mean(axis=1),
+            f"{name}_macro_occurring": _mean_where(values, there),
+            f"{name}_micro": micro[name],
+        }
+    return Resampled(overall, by_class)
+
+
+def _single(targets: Bools, scores: Floats, draws: Draws) -> Resampled:
     classes = targets.shape[1]
     true, best = targets.argmax(axis=1), scores.argmax(axis=1)
     predicted = np.eye(classes, dtype=bool)[best]
@@ -124,14 +144,25 @@ def _single(targets: Bools, scores: Floats, draws: Draws, threshold: float) -> R
         "accuracy": right / total,
         "balanced_accuracy": np.where(there, by_class["recall"], 0).sum(axis=1) / there.sum(axis=1),
         "f1_macro": by_class["f1"].mean(axis=1),
+        "f1_macro_occurring": _mean_where(by_class["f1"], there),
         "kappa": _ratio(right - expected, total - expected),
         "top5_accuracy": in_five / total,
     }
     return Resampled(overall, by_class)
 
 
-def summed(mask: Bools, draws: Draws) -> Doubles:
-    """How many drawn patches a mask holds for, shape (draws, columns of the mask).
+def _calibration(targets: Bools, scores: Floats, draws: Draws) -> tuple[Doubles, Doubles]:
+    """The Brier score of each draw, and the calibration error of each class, shape (draws, classes)."""
+    from earthprobe.evaluation.sweep import gaps
+
+    missed = scores - targets
+    patches = summed(np.ones((len(targets), 1), bool), draws)
+    brier = summed(np.square(missed).mean(axis=1, keepdims=True), draws) / patches
+    return brier[:, 0], gaps(draws.member, bins_of(scores.T), missed.T.copy(), draws.weights, BINS, WIDTH) / patches
+
+
+def summed(mask: npt.NDArray[Any], draws: Draws) -> Doubles:
+    """How many drawn patches a mask holds for (or what figures of theirs add up to), shape (draws, columns).
 
     Args:
         mask: shape (patches, columns).
@@ -184,6 +215,11 @@ def _by_class(tp: Doubles, fp: Doubles, fn: Doubles) -> dict[str, Doubles]:
 
 def _f(beta: float, tp: Doubles, fp: Doubles, fn: Doubles) -> Doubles:
     return _ratio((1 + beta**2) * tp, (1 + beta**2) * tp + beta**2 * fn + fp)
+
+
+def _mean_where(values: Doubles, there: Bools) -> Doubles:
+    """The mean over the classes that occur; 0 where none does."""
+    return _ratio(np.where(there, values, 0).sum(axis=1), there.sum(axis=1).astype(np.float64))
 
 
 def _ratio(above: Doubles, below: Doubles) -> Doubles:

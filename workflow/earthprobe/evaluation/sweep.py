@@ -52,3 +52,45 @@ def sweep(
         for d in range(high - low):
             result[low + d, k] = area[d] / max(found[d], 1.0)
     return result
+
+
+@numba.njit(parallel=True, cache=True)
+def gaps(
+    member: npt.NDArray[np.int32],
+    bins: npt.NDArray[np.uint8],
+    missed: npt.NDArray[np.float32],
+    weights: npt.NDArray[np.uint16],
+    count: int,
+    width: int,
+) -> npt.NDArray[np.float64]:
+    """By how much the scores of each bin miss what is true, added up without sign over bins, for all draws.
+
+    Args:
+        member: the cluster of each patch, shape (patches,).
+        bins: of each score, shape (classes, patches).
+        missed: the score less 1 where the patch has the class, the same shape.
+        weights: how often each cluster is drawn, shape (clusters, draws).
+        count: of bins.
+        width: draws that a thread takes at a time.
+
+    Returns:
+        Shape (draws, classes); by the number of drawn patches, it is the calibration error.
+    """
+    classes, patches = bins.shape
+    draws = weights.shape[1]
+    blocks = (draws + width - 1) // width
+    result = np.zeros((draws, classes))
+    for job in numba.prange(classes * blocks):
+        k, low = job // blocks, job % blocks * width
+        high = min(low + width, draws)
+        sums = np.zeros((count, width))
+        for i in range(patches):
+            row, here, miss = weights[member[i], low:high], sums[bins[k, i]], missed[k, i]
+            for d in range(high - low):
+                here[d] += row[d] * miss
+        for d in range(high - low):
+            total = 0.0
+            for b in range(count):
+                total += abs(sums[b, d])
+            result[low + d, k] = total
+    return result

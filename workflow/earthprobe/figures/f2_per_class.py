@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
-from earthprobe.figures.style import SERIES, beside, new_figure, note, save, short
+from earthprobe.figures.style import MARKERS, SERIES, beside, new_figure, note, save, short
 from earthprobe.storage.files import write_csv
 
 COLUMNS = ("class", "name", "support", "probe", "f2", "f2_low", "f2_high", "data", "weights")
@@ -52,11 +52,10 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     places = np.arange(len(classes))
     figure = new_figure(0.9 + (0.1 + 0.05 * len(probes)) * len(classes))
     axes = figure.subplots()
-    markers = "os^Dv<>P"
     for number, probe in enumerate(probes):
         here = table.filter(pl.col("probe") == probe)
         y = places + beside(number, len(probes), 0.7)
-        colour, marker = SERIES[number % len(SERIES)], markers[number % len(markers)]
+        colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
         axes.hlines(y, here["f2_low"], here["f2_high"], color=colour, linewidth=0.8, zorder=1)
         axes.scatter(here["f2"], y, s=12, color=colour, marker=marker, label=probe, zorder=2, linewidths=0)
     axes.hlines(places[:-1] + 0.5, -0.02, 1, color="#EEEEEE", linewidth=0.5, zorder=0)

@@ -25,6 +25,9 @@ BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
     "#000000",
 )
 SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, BLACK)
+MARKERS = "os^Dv<>P"
+"""One a series, so that no figure needs its colours."""
+
 GREY = "#B0B0B0"
 
 mpl.rcParams.update(

@@ -14,7 +14,7 @@ from earthprobe.models.packed import speed_up
 from earthprobe.models.protocols import PROTOCOLS
 
 OF_EVERY_MODEL = {
-    "kind", "bands", "weights", "normalization", "image_size", "protocol", "precision", "pca", "store", "vary",
+    "kind", "bands", "weights", "normalization", "image_size", "protocol", "precision", "pca", "store", "vary", "seeds",
 }  # fmt: skip
 """Options that are the steps' own business, and no keywords of a kind."""
 

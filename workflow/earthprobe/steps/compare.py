@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from itertools import combinations
+from itertools import accumulate, combinations
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +14,12 @@ from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
 from earthprobe.evaluation.clusters import PLURAL, clusters
 from earthprobe.evaluation.comparison import LEVEL, Difference, Figure, difference, holm
 from earthprobe.evaluation.intervals import evaluated
-from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of, overall
-from earthprobe.storage.files import write_csv, write_text
+from earthprobe.evaluation.metrics import BEST, METRICS_OF, MORE_OF, heading_of
+from earthprobe.evaluation.runs import Runs, runs_of
+from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
 from earthprobe.storage.parquet import read_metadata
-from earthprobe.storage.scores import Test, of_test, read_scores
+from earthprobe.storage.scores import of_test, read_scores
 
 COLUMNS = ("row", "other", "metric", "difference", "low", "high", "p", "p_holm", "told_apart", "patches", "clusters")
 
@@ -29,14 +30,14 @@ class Row(NamedTuple):
     Attributes:
         name: feature set and probe, such as dofa/linear.
         result: its ``metrics.json``.
-        scores: its ``scores.parquet``.
+        scores: its ``scores.parquet``, of each seed.
         drawn: the metrics of its draws.
         said: what the metadata of that file say.
     """
 
     name: str
     result: Mapping[str, Any]
-    scores: Path
+    scores: Sequence[Path]
     drawn: Path
     said: Mapping[str, Any]
 
@@ -47,6 +48,7 @@ def run(
     metrics: Sequence[Path],
     scores: Sequence[Path],
     drawn: Sequence[Path],
+    files: Sequence[int] | None = None,
     index: Path,
     pairs: str,
     csv: Path,
@@ -59,6 +61,7 @@ def run(
         metrics: their ``metrics.json``.
         scores: their scores, of which those are drawn anew whose test patches are not the same.
         drawn: the metrics of their draws.
+        files: how many files of scores each row has, one a seed; None is one each.
         index: ``index.parquet``, for the clusters of patches that two rows have in common.
         pairs: JSON: ``"best"`` compares the best row with all others, ``"all"`` all with all, or a list of pairs.
         csv: a line a pair and metric, fractions.
@@ -67,9 +70,10 @@ def run(
     Raises:
         UserError: a pair names no row, or two rows have no test patch in common.
     """
+    starts = [0, *accumulate(files or [1] * len(rows))]
     table = {
-        name: Row(name, json.loads(path.read_text(encoding="utf-8")), scored, draws, read_metadata(draws))
-        for name, path, scored, draws in zip(rows, metrics, scores, drawn, strict=True)
+        name: Row(name, read_json(path), scores[start:end], draws, read_metadata(draws))
+        for name, path, start, end, draws in zip(rows, metrics, starts, starts[1:], drawn, strict=False)
     }
     known = [name for name, row in table.items() if row.result.get("control", {}).get("known", True)]
     task = next(iter(table.values())).result["task"]
@@ -78,7 +82,7 @@ def run(
     chosen = _chosen(json.loads(pairs), known, best)
     found = [_compared(table[one], table[other], index) for one, other in chosen]
     lines = []
-    for metric in METRICS_OF[task]:
+    for metric in (*METRICS_OF[task], *MORE_OF[task]):
         adjusted = holm([pair.differences[metric.name].p for pair in found])
         for (one, other), pair, p_holm in zip(chosen, found, adjusted, strict=True):
             here = pair.differences[metric.name]
@@ -142,13 +146,14 @@ def _figures(row: Row) -> dict[str, Figure]:
 
 
 @lru_cache(maxsize=4)
-def _test(path: Path) -> Test:
-    return of_test(read_scores(path))
+def _runs(paths: tuple[Path, ...], threshold: float, task: str) -> Runs:
+    return runs_of([of_test(read_scores(path)) for path in paths], threshold, task)
 
 
 def _in_common(one: Row, other: Row, index: Path) -> tuple[list[dict[str, Figure]], int, int]:
     """The figures of two rows on the test patches that both have scored."""
-    tests = [_test(row.scores) for row in (one, other)]
+    said, result = one.said, one.result
+    tests = [_runs(tuple(row.scores), result["threshold"], said["task"]) for row in (one, other)]
     common = sorted(set(tests[0].ids) & set(tests[1].ids))
     if not common:
         raise UserError(f"{one.name} and {other.name} have no test patch in common: compare others (config: compare)")
@@ -156,20 +161,15 @@ def _in_common(one: Row, other: Row, index: Path) -> tuple[list[dict[str, Figure
     here = pl.DataFrame({"patch_id": common}).join(
         pl.read_parquet(index, columns=columns), on="patch_id", how="left", maintain_order="left"
     )
-    said, result = one.said, one.result
     names = clusters(here, said["cluster"]).names
     figures = []
     for test in tests:
         place = {patch_id: row for row, patch_id in enumerate(test.ids)}
         rows = [place[patch_id] for patch_id in common]
-        targets, scores = test.targets[rows], test.scores[:, rows]
-        sure = evaluated(targets, scores, names, result["threshold"], said["task"], said["draws"], said["seed"])
-        each = [overall(targets, scored, result["threshold"], said["task"]) for scored in scores]
+        runs = [[run.of(rows) for run in repeats] for repeats in test.runs]
+        sure = evaluated(test.targets[rows], runs, names, said["task"], said["draws"], said["seed"])
         figures.append(
-            {
-                name: Figure(sum(one[name] for one in each) / len(each), draws, sure.left_out.get(name))
-                for name, draws in sure.draws.items()
-            }
+            {name: Figure(sure.values[name], draws, sure.left_out.get(name)) for name, draws in sure.draws.items()}
         )
     return figures, len(common), len(set(names))
 

@@ -14,7 +14,7 @@ from earthprobe.evaluation.controls import CONTROLS, Control, Part
 from earthprobe.storage.files import replacing
 from earthprobe.storage.label_matrix import classes_of, label_matrix
 from earthprobe.storage.parquet import read_metadata
-from earthprobe.storage.scores import Scores, write_scores
+from earthprobe.storage.scores import FoldScores, Scores, chooses, write_scores
 
 log = logging.getLogger(__name__)
 
@@ -102,22 +102,14 @@ def _scored(
         )
     numbers = np.array(rows["folds"].to_list())
     count, repeats = folds["folds"], folds["repeats"]
-    scores = np.empty((repeats, *targets.shape), np.float32)
+    scored = FoldScores(numbers, targets)
     for repeat in range(repeats):
         for fold in range(count):
             # As a probe is fitted: the next fold is that on which it chooses.
-            tested = numbers[:, repeat] == fold
-            trained = ~(tested | (numbers[:, repeat] == (fold + 1) % count))
-            scores[repeat, tested] = control.function(of(trained), of(tested))
-    scored = Scores(
-        ids * repeats,
-        ["test"] * (len(ids) * repeats),
-        scores.reshape(-1, targets.shape[1]),
-        np.tile(targets, (repeats, 1)),
-        [repeat for repeat in range(repeats) for _ in ids],
-        groups * repeats,
-    )
-    return scored, {"test": len(ids), "train": round(len(ids) * (count - 2) / count)}
+            masks = {"test": numbers[:, repeat] == fold, "val": numbers[:, repeat] == chooses(fold, count)}
+            train = of(~(masks["test"] | masks["val"]))
+            scored.add(repeat, fold, {name: control.function(train, of(mask)) for name, mask in masks.items()})
+    return scored.gathered(ids, groups), {"test": len(ids), "train": round(len(ids) * (count - 2) / count)}
 
 
 def beyond(rows: pl.DataFrame, buffer: float) -> npt.NDArray[np.bool_]:

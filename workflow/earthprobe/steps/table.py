@@ -5,12 +5,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from earthprobe.describe import describe_data, describe_origin, describe_weights, summed_bands
-from earthprobe.evaluation.clusters import PLURAL
-from earthprobe.evaluation.metrics import BEST, METRICS_OF, Metric, heading_of
+from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.metrics import BEST, METRICS_OF, MORE_OF, Metric, heading_of
+from earthprobe.sections import Result, sections
 from earthprobe.storage.files import read_csv, write_csv, write_text
 from earthprobe.storage.html import page
 from earthprobe.storage.markdown import grid
+from earthprobe.table_notes import limits, notes_of, origins
 
 GAIN = "gain_over_pixels"
 """A feature set's mAP macro less that of the best control with the same bands and probe."""
@@ -19,14 +20,8 @@ CONTROLS = ("statistics", "rcf")
 """The kinds of model that tell what the pixels alone know."""
 
 GAIN_HEADING = "gain over pixels"
-GAIN_NOTE = (
-    "Gain over pixels: {metric} less that of the best of statistics and rcf with the same bands and probe, in points."
-)
-
 TIED = "tied_with_best"
 """Whether a row cannot be told apart from the best one."""
-
-SUMMED = "{name}: {bands} have one wavelength, so that DOFA sees their sum alone, and no difference (docs/models.md)."
 
 MARK = "°"
 TIED_NOTE = (
@@ -34,9 +29,6 @@ TIED_NOTE = (
 )
 
 STYLE = "td:nth-child(n+3):nth-last-child(n+2) { text-align: right; } tr.published { color: #666; }"
-
-Result = tuple[str, str, Mapping[str, Any]]
-"""A feature set, a probe, and their ``metrics.json``."""
 
 
 def run(
@@ -83,18 +75,18 @@ def run(
     ]
     task = results[0][2]["task"]
     measured = METRICS_OF[task]
-    columns = columns_of(measured)
+    columns = columns_of(task)
     write_csv(csv, columns, [[row.get(column, "") for column in columns] for row in (*ours, *theirs)])
     title = f"Classification, {label_set if label_set.isdigit() else len(results[0][2]['classes'])} classes"
     models = [row for row, result in zip(ours, results, strict=True) if "control" not in result[2]] or ours
+    gains = any(row[GAIN] is not None for row in ours)
     notes = [
-        *_notes(models, results[0][2]),
+        *notes_of(models, results[0][2], gains),
         *([TIED_NOTE.format(metric=heading_of(BEST[task]), best=tied[0])] if tied else []),
-        *_origins([result for result in results if "control" not in result[2]]),
-        *_limits(results),
+        *origins([result for result in results if "control" not in result[2]]),
+        *limits(results),
     ]
     below = [f"Control {probe}: {result['control']['says']}." for _, probe, result in controls]
-    gains = any(row[GAIN] is not None for row in ours)
     heading = [
         "features",
         "probe",
@@ -113,13 +105,21 @@ def run(
         for aside, group in (("weights", ours), ("data", theirs))
         for row in group
     ]
-    write_text(md, "\n\n".join([f"# {title}", *notes, grid(heading, body, range(2, len(heading) - 1)), *below]) + "\n")
+    parts = [f"# {title}", *notes, grid(heading, body, range(2, len(heading) - 1)), *below]
+    further = sections(results)
+    for part in further:
+        parts += [f"## {part.title}", *part.notes, grid(part.heading, part.body, range(2, len(part.heading)))]
+    write_text(md, "\n\n".join(parts) + "\n")
     marked = [("" if number < len(ours) else "published", row) for number, row in enumerate(body)]
-    write_text(html, page(title, notes, heading, marked, STYLE, below))
+    write_text(html, page(title, notes, heading, marked, STYLE, below, further))
 
 
-def columns_of(measured: Sequence[Metric]) -> tuple[str, ...]:
-    """The columns of a table: those of the reference study first, then intervals by clusters, and by patches."""
+def columns_of(task: str) -> tuple[str, ...]:
+    """The columns of a table: those of the reference study first, then intervals by clusters, and by patches.
+
+    What is tuned on val, of the classes that occur, of calibration and of seeds follows.
+    """
+    measured = METRICS_OF[task]
     ends = [f"{metric.name}{kind}_{end}" for kind in ("", "_patch") for metric in measured for end in ("low", "high")]
     return (
         "features",
@@ -135,6 +135,11 @@ def columns_of(measured: Sequence[Metric]) -> tuple[str, ...]:
         "clusters",
         "cluster",
         *ends,
+        *(f"{metric.name}{end}" for metric in MORE_OF[task] for end in ("", "_low", "_high")),
+        "threshold_global",
+        "temperature",
+        "seeds",
+        *(f"{metric.name}_seed_deviation" for metric in measured),
     )
 
 
@@ -173,16 +178,20 @@ def gain(result: Result, results: Sequence[Result]) -> float | None:
 
 def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, Any]:
     source, test = result["features"], result["test"]
+    seeds = result.get("seeds", {"count": 1, "deviation": {}})
     return {
         "features": features,
         "probe": probe,
-        **{metric.name: test[metric.name] for metric in METRICS_OF[result["task"]]},
+        **{metric.name: test[metric.name] for metric in (*METRICS_OF[result["task"]], *MORE_OF[result["task"]])},
         **{
             f"{name}{kind}_{end}": value
             for kind, key in (("", "intervals"), ("_patch", "patch_intervals"))
             for name, ends in result[key].items()
             for end, value in zip(("low", "high"), ends, strict=True)
         },
+        **result["tuned"],
+        "seeds": seeds["count"],
+        **{f"{name}_seed_deviation": value for name, value in seeds["deviation"].items()},
         "limits": "; ".join(result.get("limits", [])),
         "clusters": result["intervals_by"]["clusters"],
         "cluster": result["intervals_by"]["cluster"],
@@ -191,96 +200,6 @@ def _own_row(features: str, probe: str, result: Mapping[str, Any]) -> dict[str, 
         "weights": "" if "control" in result else describe_weights(source),
         "classes_without_positive": test["classes_without_positive"],
     }
-
-
-def _notes(ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any]) -> list[str]:
-    source, test = result["features"], result["test"]
-    notes = []
-    untrained = dict.fromkeys(row["features"] for row in ours if row["weights"].startswith("random"))
-    if len(untrained) == len({row["features"] for row in ours}):
-        notes.append("**Random weights: the model was never trained.**")
-    elif untrained:
-        verb = "was" if len(untrained) == 1 else "were"
-        notes.append(f"**Random weights: {', '.join(untrained)} {verb} never trained.**")
-    if source["simulated"]:
-        notes.append("**Simulated archive: these figures show that the workflow runs, nothing else.**")
-    single = result["task"] == "single"
-    rule = (
-        "the class that scores best is predicted"
-        if single
-        else (f"a class is predicted where its score is above {result['threshold']:g}")
-    )
-    few = result["classes_left_out"]
-    return [
-        *notes,
-        *_of_splits(ours[0]["data"], result, rule),
-        f"{test['classes_without_positive']} of the {len(result['classes'])} classes have no positive in the test"
-        " split; they score 0 and count in the macro averages.",
-        *([f"Left out, since too few patches have them: {named(few)}."] if few else []),
-        *(
-            [GAIN_NOTE.format(metric=heading_of(BEST[result["task"]]))]
-            if any(row[GAIN] is not None for row in ours)
-            else []
-        ),
-    ]
-
-
-def named(counts: Mapping[str, int]) -> str:
-    """Classes, each with its number."""
-    return ", ".join(f"{name} ({number})" for name, number in counts.items())
-
-
-def _of_splits(data: str, result: Mapping[str, Any], rule: str) -> list[str]:
-    """What was tested on what, in a sentence or a few."""
-    test, by = result["test"], result["intervals_by"]
-    drawn = f"{by['draws']:,} draws of the {by['clusters']} {PLURAL[by['cluster']]} of the test patches"
-    level = f"In brackets: {100 * by['level']:.0f} % intervals, by {drawn}"
-    if "folds" not in result:
-        return [
-            f"Test split of {data}: {test['patches']} patches; trained on {result['patches']['train']}; {rule}.",
-            f"{level}; the CSV has those by patches beside them, which are too sure where patches are alike.",
-        ]
-    folds = result["folds"]
-    unseen = result["unseen_classes"]
-    lines = [
-        f"{data[0].upper()}{data[1:]}: {test['patches']} patches, each tested once in each of {folds['repeats']}"
-        f" repeats by a probe that has seen none of its fold ({folds['folds']} folds, groups kept whole; one chooses"
-        f" hyper-parameters, the others train); {rule}. Figures are means over the repeats.",
-        f"{level} and of the {by['repeats']} repeats.",
-    ]
-    if unseen:
-        classes = {result["classes"][int(number)]: times for number, times in unseen.items()}
-        lines.append(f"Without a positive in the training part of some fits: {named(classes)}.")
-    return lines
-
-
-def _origins(results: Sequence[Result]) -> list[str]:
-    """A line a feature set: what made it, so that a table says how to get its figures again."""
-    sets = {features: result for features, _, result in results}
-    # Not every patch has every sensor.
-    differ = len({count_of(result) for result in sets.values()}) > 1
-    lines = []
-    for name, result in sets.items():
-        lines.append(
-            f"{name}: {describe_origin(result['features'])}{f'; {count_of(result)} test patches' if differ else ''}."
-        )
-        lines += [SUMMED.format(name=name, bands=" and ".join(bands)) for bands in summed_bands(result["features"])]
-    return lines
-
-
-def _limits(results: Sequence[Result]) -> list[str]:
-    """Which probes took the end of a grid or were stopped: more may be in them."""
-    rows: dict[str, list[str]] = {}
-    for features, probe, result in results:
-        for limit in result.get("limits", []):
-            rows.setdefault(limit, []).append(f"{features}/{probe}")
-    return [f"At a limit: {', '.join(names)} {limit}." for limit, names in rows.items()]
-
-
-def count_of(result: Mapping[str, Any]) -> int:
-    """The number of test patches."""
-    count: int = result["test"]["patches"]
-    return count
 
 
 def _figure(metric: Metric, row: Mapping[str, Any], best: str) -> str:

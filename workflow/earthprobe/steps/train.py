@@ -19,7 +19,7 @@ from earthprobe.probes.protocols import applied
 from earthprobe.storage.files import replacing
 from earthprobe.storage.label_matrix import classes_of
 from earthprobe.storage.parquet import read_metadata
-from earthprobe.storage.scores import Scores, write_scores
+from earthprobe.storage.scores import FoldScores, Scores, chooses, write_scores
 
 log = logging.getLogger(__name__)
 
@@ -53,11 +53,12 @@ def run(
         permute: for a control: the labels of train, and those of val, change hands by this seed.
         scores: columns ``patch_id``, ``split``, ``scores``, ``targets``; val first, each split by ``patch_id``. Where
             the index has folds, every patch is in ``test`` once a repeat (``repeat``), scored by a probe that has not
-            seen its fold.
+            seen its fold (``fold``), and in ``val`` once, scored by the probe that chose on it.
         model: the model's file; of folds that of a probe fitted on all patches, a fifth of which it chose on.
     """
     entry = entry_of("probes", probe, "--probe")
     entry = applied(entry)
+    entry.pop("seeds", None)  # this is one of them
     options = {key: value for key, value in entry.items() if key not in ("kind", "scale")}
     fit = registry.load("probes", entry["kind"]).fit
     with replacing(scores) as scores_part, replacing(model) as model_part:
@@ -148,7 +149,7 @@ class Fitting(NamedTuple):
         numbers = np.array(rows["folds"].to_list())
         count, repeats = folds["folds"], folds["repeats"]
         log.info("%s: %d patches, %d folds, %d times", self.kind, len(whole.ids), count, repeats)
-        scores = np.empty((repeats, *whole.targets.shape), dtype=np.float32)
+        scored = FoldScores(numbers, whole.targets)
         # Threads that wait for each other cost more than they save where there is little to do.
         threads = 1 if whole.features.size < SMALL else self.threads
         chosen = []
@@ -156,14 +157,14 @@ class Fitting(NamedTuple):
         for repeat in range(repeats):
             for fold in range(count):
                 here = numbers[:, repeat]
-                masks = {"val": here == (fold + 1) % count, "test": here == fold}
+                masks = {"val": here == chooses(fold, count), "test": here == fold}
                 masks["train"] = ~(masks["val"] | masks["test"])
                 if not all(mask.any() for mask in masks.values()):
                     raise UserError(f"{features}: a fold has no patch left of those with pixels: give fewer folds")
                 parts = {split: whole.where(mask) for split, mask in masks.items()}
                 unseen.update(np.flatnonzero(~parts["train"].targets.any(axis=0)).tolist())
                 fitted = self._fitted(standardised(parts, self.task, self.scale), threads)
-                scores[repeat, masks["test"]] = fitted.scores["test"]
+                scored.add(repeat, fold, fitted.scores)
                 chosen.append(fitted.chosen)
         for number, times in unseen.items():
             log.warning("class %d has no positive in the training part of %d of %d fits", number, times, len(chosen))
@@ -171,14 +172,7 @@ class Fitting(NamedTuple):
         parts = {split: whole.where(mask) for split, mask in masks.items()}
         last = self._fitted(standardised(parts, self.task, self.scale), threads)
         return Scored(
-            Scores(
-                whole.ids * repeats,
-                ["test"] * (len(whole.ids) * repeats),
-                scores.reshape(-1, classes),
-                np.tile(whole.targets, (repeats, 1)),
-                [repeat for repeat in range(repeats) for _ in whole.ids],
-                rows["group"].to_list() * repeats,
-            ),
+            scored.gathered(whole.ids, rows["group"].to_list()),
             {
                 "chosen": chosen[0],
                 "limits": limits_of(chosen),

@@ -3,11 +3,29 @@
 import re
 from collections.abc import Sequence
 from html import escape
+from typing import NamedTuple
 
 STYLE = """
 body { font: 14px sans-serif; margin: 1.5em; } table { border-collapse: collapse; }
+table.part td:nth-child(n+3) { text-align: right; }
 th, td { padding: .25em .6em; text-align: left; border-bottom: 1px solid #ddd; }
 """
+
+
+class Part(NamedTuple):
+    """A table of its own below the first.
+
+    Attributes:
+        title: its heading.
+        notes: what to know of it.
+        heading: of its columns.
+        body: its rows.
+    """
+
+    title: str
+    notes: Sequence[str]
+    heading: Sequence[str]
+    body: Sequence[Sequence[str]]
 
 
 def page(
@@ -17,6 +35,7 @@ def page(
     body: Sequence[tuple[str, Sequence[object]]],
     style: str,
     below: Sequence[str] = (),
+    parts: Sequence[Part] = (),
 ) -> str:
     """A page with a table.
 
@@ -27,6 +46,7 @@ def page(
         body: of each row the name of its style, or none, and its cells.
         style: rules beside those of all pages.
         below: paragraphs below the table.
+        parts: further tables.
     """
     strong = re.compile(r"[*]{2}(.*?)[*]{2}")
 
@@ -40,5 +60,13 @@ def page(
     lines = [f"<h1>{escape(title)}</h1>", *paragraphs(notes), "<table>", row("th", heading)]
     lines += [row("td", cells, kind) for kind, cells in body]
     lines += ["</table>", *paragraphs(below)]
+    for part in parts:
+        lines += [
+            f"<h2>{escape(part.title)}</h2>",
+            *paragraphs(part.notes),
+            '<table class="part">',
+            row("th", part.heading),
+        ]
+        lines += [*(row("td", cells) for cells in part.body), "</table>"]
     head = f'<meta charset="utf-8"><title>{escape(title)}</title><style>{STYLE}{style}</style>'
     return f"<!doctype html><html>{head}<body>" + "\n".join(lines) + "</body></html>\n"

@@ -19,12 +19,13 @@ class Scores(NamedTuple):
     """Scores of patches.
 
     Attributes:
-        ids: of patches; of folds each once a repeat.
+        ids: of patches; of folds and of draws of train patches each once a repeat, of val and of test.
         splits: ``val`` or ``test``.
         scores: a probability a class, shape (patches, classes).
         targets: which classes a patch has, the same shape.
-        repeats: in which repeat a patch was scored; None without folds.
-        groups: the group of each patch, the same.
+        repeats: in which repeat a patch was scored; None where there is one.
+        groups: the group of each patch, of folds.
+        folds: by the probe that had not seen which fold, of folds.
     """
 
     ids: Sequence[str]
@@ -33,6 +34,21 @@ class Scores(NamedTuple):
     targets: Bools
     repeats: Sequence[int] | None = None
     groups: Sequence[str | None] | None = None
+    folds: Sequence[int] | None = None
+
+
+class Fit(NamedTuple):
+    """What one probe scored.
+
+    Attributes:
+        tested: which of the test patches, by their rows.
+        val_targets: shape (val patches, classes).
+        val_scores: the same shape.
+    """
+
+    tested: npt.NDArray[np.intp]
+    val_targets: Bools
+    val_scores: Floats
 
 
 class Test(NamedTuple):
@@ -41,12 +57,65 @@ class Test(NamedTuple):
     Attributes:
         ids: of the patches.
         targets: shape (patches, classes).
-        scores: shape (repeats, patches, classes); one repeat, but for folds.
+        scores: shape (repeats, patches, classes).
+        fits: of each repeat, the probes that scored it: one a fold, or one.
     """
 
     ids: Sequence[str]
     targets: Bools
     scores: Floats
+    fits: Sequence[Sequence[Fit]]
+
+
+def chooses(fold: int, count: int) -> int:
+    """The fold on which the probe chooses that is tested on another."""
+    return (fold + 1) % count
+
+
+class FoldScores:
+    """Scores that come fold by fold: of each repeat, those of every patch as one of test and as one of val."""
+
+    def __init__(self, numbers: npt.NDArray[np.int64], targets: Bools) -> None:
+        """Begins without scores.
+
+        Args:
+            numbers: the fold of each patch in each repeat, shape (patches, repeats).
+            targets: shape (patches, classes).
+        """
+        self.numbers, self.targets = numbers, targets
+        self.count = int(numbers.max()) + 1
+        shape = (numbers.shape[1], *targets.shape)
+        self.scores = {split: np.empty(shape, np.float32) for split in ("test", "val")}
+
+    def add(self, repeat: int, fold: int, scores: Mapping[str, Floats]) -> None:
+        """Takes what the probe scored that had not seen a fold."""
+        here = self.numbers[:, repeat]
+        self.scores["test"][repeat, here == fold] = scores["test"]
+        self.scores["val"][repeat, here == chooses(fold, self.count)] = scores["val"]
+
+    def gathered(self, ids: Sequence[str], groups: Sequence[str | None]) -> Scores:
+        """All scores, test first.
+
+        Args:
+            ids: of the patches.
+            groups: of the patches.
+        """
+        patches, repeats = self.numbers.shape
+        # What is val of a probe is test of the next.
+        folds = [self.numbers.T, (self.numbers.T - 1) % self.count]
+        return Scores(
+            [*ids] * (2 * repeats),
+            [split for split in self.scores for _ in range(repeats * patches)],
+            np.concatenate([scores.reshape(-1, self.targets.shape[1]) for scores in self.scores.values()]),
+            np.tile(self.targets, (2 * repeats, 1)),
+            [repeat for _ in self.scores for repeat in range(repeats) for _ in range(patches)],
+            [*groups] * (2 * repeats),
+            np.concatenate(folds).ravel().tolist(),
+        )
+
+
+COLUMNS = {"repeats": ("repeat", pa.uint8()), "groups": ("group", pa.string()), "folds": ("fold", pa.uint8())}
+"""The columns that a file has where there are repeats or folds."""
 
 
 def write_scores(path: Path, scored: Scores, metadata: Mapping[str, Any]) -> None:
@@ -58,9 +127,10 @@ def write_scores(path: Path, scored: Scores, metadata: Mapping[str, Any]) -> Non
         "scores": pa.FixedSizeListArray.from_arrays(pa.array(scored.scores.ravel()), size),
         "targets": pa.FixedSizeListArray.from_arrays(pa.array(scored.targets.ravel()), size),
     }
-    if scored.repeats is not None:
-        columns["repeat"] = pa.array(scored.repeats, pa.uint8())
-        columns["group"] = pa.array(scored.groups, pa.string())
+    for attribute, (name, kind) in COLUMNS.items():
+        values = getattr(scored, attribute)
+        if values is not None:
+            columns[name] = pa.array(values, kind)
     table = pa.table(columns)
     pq.write_table(table.cast(with_metadata(table.schema, metadata)), path, compression="zstd")
     check_ids(path, scored.ids)
@@ -75,16 +145,29 @@ def read_scores(path: Path) -> Scores:
         table[name].combine_chunks().flatten().to_numpy(zero_copy_only=False).reshape(-1, size)
         for name in ("scores", "targets")
     )
-    folds = (table[name].to_pylist() if name in table.column_names else None for name in ("repeat", "group"))
-    return Scores(table["patch_id"].to_pylist(), table["split"].to_pylist(), scores, targets, *folds)
+    more = {
+        attribute: table[name].to_pylist() for attribute, (name, _) in COLUMNS.items() if name in table.column_names
+    }
+    return Scores(table["patch_id"].to_pylist(), table["split"].to_pylist(), scores, targets, **more)
 
 
 def of_test(scored: Scores) -> Test:
-    """The test patches of some scores."""
-    if scored.repeats is None:
-        rows = np.array(scored.splits) == "test"
-        ids = [patch_id for patch_id, there in zip(scored.ids, rows, strict=True) if there]
-        return Test(ids, scored.targets[rows], scored.scores[rows][None])
-    repeats = max(scored.repeats) + 1
-    count = len(scored.ids) // repeats
-    return Test(scored.ids[:count], scored.targets[:count], scored.scores.reshape(repeats, count, -1))
+    """The test patches of some scores, and the val patches of the probes that scored them."""
+    size = len(scored.ids)
+    repeat, fold = (
+        np.zeros(size, np.intp) if values is None else np.asarray(values, np.intp)
+        for values in (scored.repeats, scored.folds)
+    )
+    test = np.array(scored.splits) == "test"
+    repeats = int(repeat.max(initial=0)) + 1
+    rows = np.flatnonzero(test).reshape(repeats, -1)
+    fits = [
+        [
+            Fit(np.flatnonzero(fold[rows[number]] == one), scored.targets[val], scored.scores[val])
+            for one in np.unique(fold[rows[number]])
+            for val in [np.flatnonzero(~test & (repeat == number) & (fold == one))]
+        ]
+        for number in range(repeats)
+    ]
+    ids = [scored.ids[row] for row in rows[0]]
+    return Test(ids, scored.targets[rows[0]], scored.scores[rows], fits)
