@@ -24,6 +24,7 @@ include: "workflow/rules/features.smk"
 include: "workflow/rules/explore.smk"
 include: "workflow/rules/probes.smk"
 include: "workflow/rules/controls.smk"
+include: "workflow/rules/budgets.smk"
 include: "workflow/rules/report.smk"
 
 

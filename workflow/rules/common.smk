@@ -63,6 +63,8 @@ ROWS = [
     for probe in PROBES
     for row in (probe, *([probe + ENSEMBLE] if max(len(SEEDS[features]), PROBES[probe]["seeds"]) > 1 else []))
 ] + [("control", name) for name in CONTROLS]
+BUDGETS = [str(budget) for budget in CONFIG["label_budgets"]]
+CURVES = [(features, probe, budget) for features in SHOWN for probe in PROBES for budget in BUDGETS]
 BEYOND = [(features, PERMUTED_PROBE) for features in SHOWN] + [("control", name) for name in PREDICTORS]
 
 # Where the archive's files are. Of a tar archive, index_members finds out, once; what it makes takes the folder's place.
@@ -192,6 +194,14 @@ def probe_json(probe, seed=0):
     return as_json(with_seed(PROBES[probe], seed))
 
 
+def budgeted(file):
+    """A file of each feature set, probe and budget; that of the table's row where all train patches have labels."""
+    return [
+        f"<results>/{'probes' if budget == 'all' else f'budgets/{budget}'}/{features}/{{labels}}/{probe}/{file}"
+        for features, probe, budget in CURVES
+    ]
+
+
 def beyond(file, cells="{cells}"):
     """A file of each row that is trained once more, at a width of the strip."""
     return [f"<results>/buffers/{cells}/{features}/{{labels}}/{probe}/{file}" for features, probe in BEYOND]
@@ -314,3 +324,4 @@ wildcard_constraints:
     labels=names(LABEL_SETS),
     probe=names([*PROBES, *(probe for _, probe in ROWS if probe.endswith(ENSEMBLE))]),
     cells=names(map(str, CONFIG["buffers"])),
+    budget=names(BUDGETS),

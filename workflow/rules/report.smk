@@ -268,6 +268,7 @@ rule figures:
         expand("<results>/figures/class_distribution_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/label_correlation_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/comparison_{labels}.png", labels=LABEL_SETS),
+        expand("<results>/figures/label_budgets_{labels}.png", labels=LABEL_SETS if BUDGETS else []),
         expand("<results>/figures/buffer_{labels}.png", labels=LABEL_SETS if CONFIG["buffers"] else []),
         expand("<results>/figures/ablation_{ablation}_{labels}.png", ablation=ABLATIONS, labels=LABEL_SETS),
         expand("<results>/figures/cost_{labels}.png", labels=LABEL_SETS if COSTED else []),

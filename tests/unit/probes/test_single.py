@@ -11,6 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from earthprobe import registry
 from earthprobe.evaluation.metrics import SINGLE
+from earthprobe.probes.budgets import ordered, shared
 from earthprobe.probes.interface import Data, Part
 from earthprobe.steps import evaluate, train
 from earthprobe.storage.parquet import embedding_schema, read_metadata, with_metadata
@@ -150,7 +151,9 @@ def files(data: Data, folder: Path, folds: bool = False) -> tuple[Path, Path]:
     return folder / "features.parquet", folder / "index.parquet"
 
 
-def run(data: Data, folder: Path, folds: bool, probe: str = '{"kind": "knn", "k": 7}') -> dict[str, Any]:
+def run(
+    data: Data, folder: Path, folds: bool, probe: str = '{"kind": "knn", "k": 7}', **options: Any
+) -> dict[str, Any]:
     features, index = files(data, folder, folds)
     train.run(
         probe=probe,
@@ -160,6 +163,7 @@ def run(data: Data, folder: Path, folds: bool, probe: str = '{"kind": "knn", "k"
         threads=2,
         scores=folder / "scores.parquet",
         model=folder / "model.safetensors",
+        **options,
     )
     evaluate.run(
         scores=[folder / "scores.parquet"],
@@ -232,3 +236,47 @@ def test_every_patch_is_scored_once_a_repeat_by_what_has_not_seen_its_group(data
     said = read_metadata(tmp_path / "scores.parquet")
     assert len(said["chosen_by_fold"]) == 12
     assert said["unseen_classes"] == {}
+
+
+def test_a_budget_is_drawn_several_times_and_scored_by_what_it_bought(data: Data, tmp_path: Path):
+    result = run(data, tmp_path, folds=False, budget=60, draws=3)
+    table = pl.read_parquet(tmp_path / "scores.parquet")
+    train_part, val, test = (data.parts[split] for split in ("train", "val", "test"))
+    places = {patch_id: f"g{i // 5}" for i, patch_id in enumerate(train_part.ids)}
+    labels = [part.targets.argmax(1) for part in (train_part, val, test)]
+    few = shared(60, len(train_part.ids), len(val.ids))
+    rates = []
+    for draw in range(3):
+        order = ordered(train_part.targets, [places[name] for name in train_part.ids], (draw, 0))
+        taken = np.sort(order[:60])
+        mean, std = train_part.features[taken].mean(0), train_part.features[taken].std(0)
+        model = KNeighborsClassifier(7).fit((train_part.features[taken] - mean) / std, labels[0][taken])
+        rates.append((model.predict((test.features - mean) / std) == labels[2]).mean())
+        here = table.filter(pl.col("repeat") == draw)
+        assert here.filter(pl.col("split") == "test")["patch_id"].to_list() == test.ids
+        assert here.filter(pl.col("split") == "val").height == few
+        smaller = ordered(train_part.targets, [places[name] for name in train_part.ids], (draw, 0))[:20]
+        assert set(smaller) <= set(order[:60])
+    assert [one["accuracy"] for one in result["repeats"]] == pytest.approx(rates, abs=0.015)
+    assert result["intervals_by"]["repeats"] == 3
+    assert (result["label_budget"], result["patches"]["train"]) == (60, 60)
+    low, high = result["intervals"]["accuracy"]
+    assert low < result["test"]["accuracy"] < high
+    whole = run(data, tmp_path, folds=False)
+    assert whole["test"]["accuracy"] > result["test"]["accuracy"]
+
+
+def test_a_budget_that_is_larger_than_train_takes_all(data: Data, tmp_path: Path):
+    result = run(data, tmp_path, folds=False, budget=10**6, draws=2)
+    assert result["patches"]["train"] == len(data.parts["train"].ids)
+    assert result["repeats"][0] == result["repeats"][1]
+
+
+def test_with_folds_each_fit_draws_its_own(data: Data, tmp_path: Path):
+    result = run(data, tmp_path, folds=True, budget=40)
+    assert result["patches"]["train"] == 40
+    assert result["intervals_by"]["repeats"] == 3
+    table = pl.read_parquet(tmp_path / "scores.parquet")
+    assert table.filter(pl.col("split") == "test").height == 3000
+    whole = run(data, tmp_path, folds=True)
+    assert whole["test"]["accuracy"] > result["test"]["accuracy"]

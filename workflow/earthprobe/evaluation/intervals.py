@@ -23,10 +23,15 @@ DRAWS = 1000
 LEVEL = 0.95
 
 CORRECTED = (
-    *("ap", "map_macro", "map_macro_occurring", "map_micro"),
-    *(f"{name}{suffix}" for name in ("ece", "ece_macro") for suffix in ("", "_tempered")),
+    "ap",
+    "map_macro",
+    "map_macro_occurring",
+    "map_micro",
 )
-"""Metrics whose intervals are BCa: means over ranks of positives, and sums of gaps, to which chance adds."""
+"""Metrics whose intervals are BCa: means over the ranks of positives."""
+
+SHIFTED = ("ece", "ece_tempered", "ece_macro", "ece_macro_tempered")
+"""Metrics that chance makes larger, in a draw once more: their draws are shifted to the figure as their mean."""
 
 Interval = tuple[float, float]
 
@@ -86,13 +91,19 @@ def evaluated(
     once = figures(Draws(member, np.ones((int(member.max()) + 1, 1), np.uint16)))
     whole, left_out = _mean(once, None), _mean(figures(without_one(member)), None)
     overall = {
-        name: interval(values, whole.overall[name][0], left_out.overall[name] if name in CORRECTED else None)
+        name: interval(
+            shifted(name, values, whole.overall[name][0]),
+            whole.overall[name][0],
+            left_out.overall[name] if name in CORRECTED else None,
+        )
         for name, values in taken.overall.items()
     }
     by_class = [
         {
             name: interval(
-                values[:, i], whole.by_class[name][0, i], left_out.by_class[name][:, i] if name in CORRECTED else None
+                shifted(name, values[:, i], whole.by_class[name][0, i]),
+                whole.by_class[name][0, i],
+                left_out.by_class[name][:, i] if name in CORRECTED else None,
             )
             for name, values in taken.by_class.items()
         }
@@ -127,6 +138,11 @@ def weights_of_runs(seeds: int, repeats: int, draws: int, seed: int) -> Doubles:
 
     both: Doubles = np.einsum("ds,dr->dsr", shares(seeds, 2), shares(repeats, 1))
     return both.reshape(draws, -1)
+
+
+def shifted(name: str, values: Doubles, estimate: float) -> Doubles:
+    """The draws of a metric, those of :data:`SHIFTED` around the figure."""
+    return values - values.mean() + estimate if name in SHIFTED else values
 
 
 def interval(values: Doubles, estimate: float, left_out: Doubles | None = None, level: float = LEVEL) -> Interval:

@@ -40,18 +40,26 @@ def load(
     Raises:
         UserError: the index lacks a patch of the features, or a split is left without one.
     """
-    rows = rows_of(features, index, label_set)
+    splits = splits_of(rows_of(features, index, label_set), buffer)
+    return standardised(parts_of(features, splits, classes), task, scale)
+
+
+def splits_of(rows: pl.DataFrame, buffer: float = 0) -> dict[str, pl.DataFrame]:
+    """The patches of each split, those of train only where they are far enough from test.
+
+    Raises:
+        UserError: the buffer leaves no train patch.
+    """
     if buffer:
         far = pl.col("cells_to_test").fill_null(0) > buffer
         rows = rows.filter((pl.col("split") != "train") | far)
         if rows.filter(pl.col("split") == "train").is_empty():
-            raise UserError(f"{index}: no train patch is further than {buffer:g} cells from all of test: give less")
-    splits = {split: rows.filter(pl.col("split") == split) for split in SPLITS}
-    return standardised(parts_of(features, splits, classes), task, scale)
+            raise UserError(f"no train patch is further than {buffer:g} cells from all of test: give less")
+    return {split: rows.filter(pl.col("split") == split) for split in SPLITS}
 
 
 def rows_of(features: Path, index: Path, label_set: str) -> pl.DataFrame:
-    """The patches of a feature set that have labels: their row, split, group, labels and, where there are any, folds.
+    """The patches of a feature set that have labels: their row, split, place, group, labels and, if any, folds.
 
     Raises:
         UserError: the index lacks a patch of the features.
@@ -59,7 +67,7 @@ def rows_of(features: Path, index: Path, label_set: str) -> pl.DataFrame:
     with parquet(features) as file:
         ids = pl.from_arrow(file.read(columns=["patch_id"]))
     labels = f"labels_{label_set}"
-    wanted = {"patch_id", "split", "group", labels, "folds", "cells_to_test"}
+    wanted = {"patch_id", "split", "group", "tile", labels, "folds", "cells_to_test"}
     known = pl.read_parquet(index, columns=[name for name in pl.read_parquet_schema(index) if name in wanted])
     unlabelled = [entry[0] for entry in read_metadata(index)["rejected"]]
     rows = (

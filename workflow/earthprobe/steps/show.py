@@ -34,7 +34,7 @@ def run(results: Path) -> None:
         raise UserError(f"{error.filename} is missing: run snakemake first") from error
     more = [
         path
-        for kind in ("comparison", "ablation", "cost")
+        for kind in ("comparison", "label_budgets", "ablation", "cost")
         for path in sorted((results / "tables").glob(f"{kind}_*.md"))
     ]
     tables += [path.read_text(encoding="utf-8") for path in more]

@@ -8,18 +8,21 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import polars as pl
 
 from earthprobe import registry
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
-from earthprobe.probes.data import load, parts_of, permuted, rows_of, standardised
+from earthprobe.evaluation.clusters import clusters
+from earthprobe.probes.budgets import ordered, shared
+from earthprobe.probes.data import load, parts_of, permuted, rows_of, splits_of, standardised
 from earthprobe.probes.interface import Data, Fitted
 from earthprobe.probes.protocols import applied
 from earthprobe.storage.files import replacing
-from earthprobe.storage.label_matrix import classes_of
+from earthprobe.storage.label_matrix import classes_of, label_matrix
 from earthprobe.storage.parquet import read_metadata
-from earthprobe.storage.scores import FoldScores, Scores, chooses, write_scores
+from earthprobe.storage.scores import FoldScores, Scores, chooses, joined, write_scores
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +41,8 @@ def run(
     threads: int = 1,
     buffer: float = 0,
     permute: int | None = None,
+    budget: int | None = None,
+    draws: int = 5,
     scores: Path,
     model: Path,
 ) -> None:
@@ -50,6 +55,8 @@ def run(
         label_set: the name of the label set.
         threads: CPU threads.
         buffer: train patches this near to a test patch, in cells of 1.2 km, are left out.
+        budget: how many train patches have labels, drawn tile by tile; val is cut alike. None takes all.
+        draws: how often they are drawn, each a repeat (``repeat``); of folds they are drawn anew in each fit.
         permute: for a control: the labels of train, and those of val, change hands by this seed.
         scores: columns ``patch_id``, ``split``, ``scores``, ``targets``; val first, each split by ``patch_id``. Where
             the index has folds, every patch is in ``test`` once a repeat (``repeat``), scored by a probe that has not
@@ -66,7 +73,11 @@ def run(
         task, scale = said["tasks"][label_set], entry.get("scale", True)
         fitting = Fitting(entry["kind"], partial(fit, **options), threads, task, scale, permute)
         if said.get("folds"):
-            scored = fitting.over_folds(features, rows_of(features, index, label_set), len(classes), said["folds"])
+            rows = rows_of(features, index, label_set)
+            scored = fitting.over_folds(features, rows, len(classes), said["folds"], budget)
+        elif budget is not None:
+            splits = splits_of(rows_of(features, index, label_set), buffer)
+            scored = fitting.over_draws(features, splits, len(classes), budget, draws)
         else:
             scored = fitting.over_splits(features, index, label_set, len(classes), buffer)
         metadata = {
@@ -77,6 +88,7 @@ def run(
             "task": fitting.task,
             "probe": entry,
             "buffer": buffer,
+            **({} if budget is None else {"label_budget": budget}),
             **({} if permute is None else {"permuted": permute, "control": {"says": PERMUTED, "known": True}}),
             **scored.said,
         }
@@ -143,8 +155,54 @@ class Fitting(NamedTuple):
             fitted.save,
         )
 
-    def over_folds(self, features: Path, rows: pl.DataFrame, classes: int, folds: Mapping[str, int]) -> Scored:
+    def over_draws(
+        self, features: Path, splits: Mapping[str, pl.DataFrame], classes: int, budget: int, draws: int
+    ) -> Scored:
+        """Fits on some of the train patches, drawn several times, with as large a share of val."""
+        counts = {"train": budget, "val": shared(budget, splits["train"].height, splits["val"].height)}
+        scored, chosen, first = [], [], None
+        for draw in range(draws):
+            cut = dict(splits)
+            for number, (split, count) in enumerate(counts.items()):
+                rows = splits[split]
+                targets = label_matrix(rows["labels"], classes)
+                taken = ordered(targets, places_of(rows), (draw, number))[:count]
+                cut[split] = rows[np.sort(taken)]
+            fitted = self._fitted(standardised(parts_of(features, cut, classes), self.task, self.scale))
+            first = first or fitted
+            chosen.append(fitted.chosen)
+            rows = pl.concat([cut["val"], cut["test"]])
+            scored.append(
+                Scores(
+                    rows["patch_id"].to_list(),
+                    rows["split"].to_list(),
+                    np.concatenate([fitted.scores[split] for split in ("val", "test")]).astype(np.float32),
+                    label_matrix(rows["labels"], classes),
+                    [draw] * rows.height,
+                )
+            )
+            places = len(set(places_of(cut["train"])))
+            log.info("draw %d: %d train patches of %d places", draw, cut["train"].height, places)
+        assert first is not None  # the schema asks for at least one draw  # noqa: S101
+        return Scored(
+            joined(scored),
+            {
+                "chosen": chosen[0],
+                "limits": limits_of(chosen),
+                "standardised": "by mean and standard deviation of the train patches of each draw"
+                if self.scale
+                else "not at all",
+                "fitted_on": "train and val" if first.chosen.get("refit") else "train",
+                "patches": {split: rows.height for split, rows in cut.items()},
+            },
+            first.save,
+        )
+
+    def over_folds(
+        self, features: Path, rows: pl.DataFrame, classes: int, folds: Mapping[str, int], budget: int | None = None
+    ) -> Scored:
         """Fits once a fold and repeat: the next fold is that on which a probe chooses, and the others train it."""
+        places = [] if budget is None else places_of(rows)
         (whole,) = parts_of(features, {"train": rows}, classes).values()
         numbers = np.array(rows["folds"].to_list())
         count, repeats = folds["folds"], folds["repeats"]
@@ -152,19 +210,22 @@ class Fitting(NamedTuple):
         scored = FoldScores(numbers, whole.targets)
         # Threads that wait for each other cost more than they save where there is little to do.
         threads = 1 if whole.features.size < SMALL else self.threads
-        chosen = []
+        chosen, trained = [], []
         unseen: Counter[int] = Counter()
         for repeat in range(repeats):
             for fold in range(count):
                 here = numbers[:, repeat]
                 masks = {"val": here == chooses(fold, count), "test": here == fold}
                 masks["train"] = ~(masks["val"] | masks["test"])
+                if budget is not None:
+                    masks |= cut_masks(masks, whole.targets, places, budget, (repeat, fold))
                 if not all(mask.any() for mask in masks.values()):
                     raise UserError(f"{features}: a fold has no patch left of those with pixels: give fewer folds")
+                trained.append(int(masks["train"].sum()))
                 parts = {split: whole.where(mask) for split, mask in masks.items()}
                 unseen.update(np.flatnonzero(~parts["train"].targets.any(axis=0)).tolist())
                 fitted = self._fitted(standardised(parts, self.task, self.scale), threads)
-                scored.add(repeat, fold, fitted.scores)
+                scored.add(repeat, fold, fitted.scores, masks["val"])
                 chosen.append(fitted.chosen)
         for number, times in unseen.items():
             log.warning("class %d has no positive in the training part of %d of %d fits", number, times, len(chosen))
@@ -181,7 +242,7 @@ class Fitting(NamedTuple):
                 if self.scale
                 else "not at all",
                 "fitted_on": f"all but two of {count} folds, of which one chooses",
-                "patches": {"test": len(whole.ids), "train": round(len(whole.ids) * (count - 2) / count)},
+                "patches": {"test": len(whole.ids), "train": round(float(np.mean(trained)))},
                 "folds": dict(folds),
                 "unseen_classes": {str(number): times for number, times in sorted(unseen.items())},
             },
@@ -198,6 +259,30 @@ class Fitting(NamedTuple):
             if scores.shape != data.parts[split].targets.shape or not np.isfinite(scores).all():
                 raise UserError(f"{self.kind}: some scores are missing or not finite: try other hyper-parameters")
         return fitted
+
+
+def places_of(rows: pl.DataFrame) -> list[str]:
+    """Of each patch, the tile or scene of which labels are bought together."""
+    return clusters(rows, "auto").names
+
+
+def cut_masks(
+    masks: Mapping[str, npt.NDArray[np.bool_]],
+    targets: npt.NDArray[np.bool_],
+    places: Sequence[str],
+    budget: int,
+    seed: Sequence[int],
+) -> dict[str, npt.NDArray[np.bool_]]:
+    """The train and val patches of a fit that a budget of labels buys."""
+    sizes = {split: int(masks[split].sum()) for split in ("train", "val")}
+    counts = {"train": budget, "val": shared(budget, sizes["train"], sizes["val"])}
+    found = {}
+    for number, (split, count) in enumerate(counts.items()):
+        rows = np.flatnonzero(masks[split])
+        order = ordered(targets[rows], [places[int(row)] for row in rows], (*seed, number))
+        found[split] = np.zeros_like(masks[split])
+        found[split][rows[order[:count]]] = True
+    return found
 
 
 def limits_of(chosen: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -86,32 +86,58 @@ class FoldScores:
         self.count = int(numbers.max()) + 1
         shape = (numbers.shape[1], *targets.shape)
         self.scores = {split: np.empty(shape, np.float32) for split in ("test", "val")}
+        self.scored = {split: np.ones(shape[:2], bool) for split in ("test", "val")}
 
-    def add(self, repeat: int, fold: int, scores: Mapping[str, Floats]) -> None:
-        """Takes what the probe scored that had not seen a fold."""
+    def add(self, repeat: int, fold: int, scores: Mapping[str, Floats], val: Bools | None = None) -> None:
+        """Takes what the probe scored that had not seen a fold.
+
+        Args:
+            repeat: the repeat.
+            fold: the fold, which is its test.
+            scores: of test and val, shape (patches, classes).
+            val: on which patches it chose, where those are not all of the next fold, shape (patches,).
+        """
         here = self.numbers[:, repeat]
+        whole = here == chooses(fold, self.count)
+        chose = whole if val is None else val
         self.scores["test"][repeat, here == fold] = scores["test"]
-        self.scores["val"][repeat, here == chooses(fold, self.count)] = scores["val"]
+        self.scores["val"][repeat, chose] = scores["val"]
+        self.scored["val"][repeat, whole] = chose[whole]
 
     def gathered(self, ids: Sequence[str], groups: Sequence[str | None]) -> Scores:
-        """All scores, test first.
+        """All scores, test first, and of val those of patches that a probe chose on.
 
         Args:
             ids: of the patches.
             groups: of the patches.
         """
-        patches, repeats = self.numbers.shape
-        # What is val of a probe is test of the next.
-        folds = [self.numbers.T, (self.numbers.T - 1) % self.count]
+        of_patches, columns = np.arange(len(ids)), []
+        for split, first in (("test", 0), ("val", 1)):
+            for repeat, scored in enumerate(self.scored[split]):
+                # What is val of a probe is test of the next.
+                folds = (self.numbers[:, repeat] - first) % self.count
+                columns.append((split, repeat, of_patches[scored], folds[scored]))
+        rows = np.concatenate([rows for _, _, rows, _ in columns])
         return Scores(
-            [*ids] * (2 * repeats),
-            [split for split in self.scores for _ in range(repeats * patches)],
-            np.concatenate([scores.reshape(-1, self.targets.shape[1]) for scores in self.scores.values()]),
-            np.tile(self.targets, (2 * repeats, 1)),
-            [repeat for _ in self.scores for repeat in range(repeats) for _ in range(patches)],
-            [*groups] * (2 * repeats),
-            np.concatenate(folds).ravel().tolist(),
+            [ids[row] for row in rows],
+            [split for split, _, rows, _ in columns for _ in rows],
+            np.concatenate([self.scores[split][repeat, rows] for split, repeat, rows, _ in columns]),
+            self.targets[rows],
+            [repeat for _, repeat, rows, _ in columns for _ in rows],
+            [groups[row] for row in rows],
+            np.concatenate([folds for *_, folds in columns]).tolist(),
         )
+
+
+def joined(repeats: Sequence[Scores]) -> Scores:
+    """The scores of several repeats one after the other."""
+    return Scores(
+        [patch_id for one in repeats for patch_id in one.ids],
+        [split for one in repeats for split in one.splits],
+        np.concatenate([one.scores for one in repeats]),
+        np.concatenate([one.targets for one in repeats]),
+        [repeat for one in repeats for repeat in one.repeats or ()],
+    )
 
 
 COLUMNS = {"repeats": ("repeat", pa.uint8()), "groups": ("group", pa.string()), "folds": ("fold", pa.uint8())}
