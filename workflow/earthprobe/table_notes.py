@@ -5,7 +5,7 @@ from typing import Any
 
 from earthprobe.describe import describe_origin, summed_bands
 from earthprobe.evaluation.clusters import PLURAL
-from earthprobe.evaluation.metrics import BEST, heading_of
+from earthprobe.evaluation.metrics import BATCH, BATCHED, BEST, heading_of
 from earthprobe.sections import Result
 
 GAIN_NOTE = (
@@ -92,6 +92,18 @@ def origins(results: Sequence[Result]) -> list[str]:
         )
         lines += [SUMMED.format(name=name, bands=" and ".join(bands)) for bands in summed_bands(result["features"])]
     return lines
+
+
+def batched(results: Sequence[Result]) -> list[str]:
+    """The figure that Copernicus-Bench would give, of the rows that probe as it does."""
+    found = [
+        f"{features}/{probe} {100 * result['test'][BATCHED]:.1f} ({100 * result['test']['map_micro']:.1f} over all)"
+        for features, probe, result in results
+        if BATCHED in result["test"]
+    ]
+    if not found:
+        return []
+    return [f"mAP micro as Copernicus-Bench has it, the mean over batches of {BATCH} test patches: {', '.join(found)}."]
 
 
 def limits(results: Sequence[Result]) -> list[str]:

@@ -2,7 +2,14 @@ import warnings
 
 import numpy as np
 import pytest
-from earthprobe.evaluation.metrics import METRICS, PER_CLASS, average_precisions, by_class, overall
+from earthprobe.evaluation.metrics import (
+    METRICS,
+    PER_CLASS,
+    average_precisions,
+    by_class,
+    map_micro_of_batches,
+    overall,
+)
 from sklearn import metrics
 
 
@@ -77,3 +84,13 @@ def test_every_metric_has_a_name_of_its_own_and_is_shown():
     assert {name for name, text in shown.items() if text == "0.123"} == {"hamming_loss"}
     assert set(shown.values()) == {"0.123", "12.3"}
     assert all(metric.heading.endswith(" %") == (metric.format == "percent") for metric in METRICS)
+
+
+def test_a_mean_over_batches_is_not_the_mean_over_all():
+    rng = np.random.default_rng(4)
+    targets = rng.random((150, 5)) < 0.3
+    scores = (0.3 * targets + rng.random((150, 5))).astype(np.float32)
+    parts = [slice(0, 64), slice(64, 128), slice(128, 150)]
+    each = [metrics.average_precision_score(targets[part], scores[part], average="micro") for part in parts]
+    assert map_micro_of_batches(targets, scores) == pytest.approx(np.average(each, weights=[64, 64, 22]))
+    assert map_micro_of_batches(targets, scores) != pytest.approx(overall(targets, scores, 0.5)["map_micro"], abs=1e-3)

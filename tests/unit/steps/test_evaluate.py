@@ -6,7 +6,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from earthprobe.evaluation.intervals import evaluated
-from earthprobe.evaluation.metrics import by_class, overall
+from earthprobe.evaluation.metrics import by_class, map_micro_of_batches, overall
 from earthprobe.evaluation.runs import runs_of
 from earthprobe.steps import evaluate
 from earthprobe.storage.parquet import read_metadata, with_metadata
@@ -31,7 +31,7 @@ def test_files(tmp_path: Path):
             "classes": list("abcdefg"),
             "classes_left_out": {"h": 2},
             "task": "multilabel",
-            "probe": {"kind": "linear"},
+            "probe": {"kind": "linear", "protocol": "copernicus-bench"},
             "features": {"archive": "a", "simulated": True, "weights": "random:3"},
         },
     )
@@ -65,7 +65,7 @@ def test_files(tmp_path: Path):
     reference = overall(targets[80:], scores[80:], 0.4)
     assert {name: result["test"][name] for name in reference} == reference
     assert result["val"] == overall(targets[:80], scores[:80], 0.4)
-    assert result["probe"] == {"kind": "linear"}
+    assert result["test"]["map_micro_of_batches"] == map_micro_of_batches(targets[80:], scores[80:])
     assert (result["task"], result["classes_left_out"]) == ("multilabel", {"h": 2})
     row = runs_of([of_test(read_scores(tmp_path / "scores.parquet"))], 0.4, "multilabel")
     sure = evaluated(targets[80:], row.runs, [f"t{i % 25}" for i in range(80, 200)], "multilabel")

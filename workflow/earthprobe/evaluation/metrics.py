@@ -71,6 +71,24 @@ def map_micro(targets: Bools, predicted: Bools, scores: Floats) -> float:
     return float(average_precision_score(targets, scores, average="micro")) if targets.any() else 0.0
 
 
+BATCHED = "map_micro_of_batches"
+"""What ``metrics.json`` calls :func:`map_micro_of_batches`."""
+
+BATCH = 64
+"""Patches of a batch of Copernicus-Bench."""
+
+
+def map_micro_of_batches(targets: Bools, scores: Floats) -> float:
+    """The mean over batches of 64 patches, as they come, of their micro AP, each weighing its patches.
+
+    So does Copernicus-Bench (https://github.com/zhu-xlab/Copernicus-FM) gather its mAP, which is no micro AP of all.
+    """
+    starts = range(0, len(targets), BATCH)
+    parts = [(targets[start : start + BATCH], scores[start : start + BATCH]) for start in starts]
+    values = [map_micro(true, true, scored) for true, scored in parts]
+    return float(np.average(values, weights=[len(true) for true, _ in parts]))
+
+
 def average_precisions(targets: Bools, scores: Floats) -> list[float]:
     """The average precision of each class; 0 for a class without a positive, as in scikit-learn."""
     from sklearn.metrics import average_precision_score

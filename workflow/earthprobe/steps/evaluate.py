@@ -17,7 +17,7 @@ from earthprobe.evaluation.calibration import Bin, reliability
 from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
 from earthprobe.evaluation.clusters import clusters
 from earthprobe.evaluation.intervals import DRAWS, LEVEL, Evaluated, evaluated
-from earthprobe.evaluation.metrics import METRICS_OF, PER_CLASS, by_class, overall
+from earthprobe.evaluation.metrics import BATCHED, METRICS_OF, PER_CLASS, by_class, map_micro_of_batches, overall
 from earthprobe.evaluation.runs import RULES, Runs, runs_of
 from earthprobe.storage.files import replacing, write_csv, write_json
 from earthprobe.storage.parquet import read_metadata, with_metadata
@@ -98,7 +98,7 @@ def _evaluate(
     single = (
         sure if kind == "patch" else evaluated(row.targets, row.runs, row.ids, task, draws, seed, calibration=False)
     )
-    result = _metrics(scored, row, sure, threshold, task)
+    result = _metrics(scored, row, sure, threshold, task, source["probe"].get("protocol"))
     log.info("test: %s", result["test"])
     by = {"level": LEVEL, "draws": draws, "seed": seed, "cluster": kind, "clusters": sure.clusters}
     said = {
@@ -118,13 +118,20 @@ def patches_of(ids: Sequence[str]) -> str:
     return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
 
-def _metrics(scored: Sequence[Scores], row: Runs, sure: Evaluated, threshold: float, task: str) -> dict[str, Any]:
+def _metrics(
+    scored: Sequence[Scores], row: Runs, sure: Evaluated, threshold: float, task: str, protocol: str | None
+) -> dict[str, Any]:
     """Metrics a split: of repeats and seeds means, and those of each."""
     every = [run for repeats in row.runs for run in repeats]
     each = [
         {**overall(row.targets, run.scores, threshold, task), **_without(found, METRICS_OF[task])}
         for run, found in zip(every, sure.each, strict=True)
     ]
+    if protocol == "copernicus-bench" and task != "single":
+        each = [
+            {**one, BATCHED: map_micro_of_batches(row.targets, run.scores)}
+            for one, run in zip(each, every, strict=True)
+        ]
     result: dict[str, Any] = {"test": _means(each)}
     if len(row.runs[0]) == 1:
         vals = [(one, np.array(one.splits) == "val") for one in scored]
