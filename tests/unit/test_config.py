@@ -91,7 +91,7 @@ BAD = [
     (
         "probes.mlp.kind",
         "svm",
-        "probes.mlp.kind: 'svm' is unknown: one of extra_trees, knn, linear, mlp, random_forest",
+        "probes.mlp.kind: 'svm' is unknown: one of extra_trees, knn, linear, linear_sgd, mlp, random_forest",
     ),
     ("probes.extra_trees.n_estimators", 0, "probes.extra_trees.n_estimators: 0 is less than the minimum of 1"),
     ("probes.random_forest.max_depth", "deep", "probes.random_forest.max_depth: 'deep' is not of type"),

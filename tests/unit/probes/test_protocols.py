@@ -7,6 +7,7 @@ from earthprobe.config import entry_of
 from earthprobe.probes import knn, linear
 from earthprobe.probes.interface import Data
 from earthprobe.probes.protocols import PROTOCOLS, applied
+from earthprobe.probes.selection import quality
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score
 from sklearn.multioutput import MultiOutputClassifier
@@ -46,7 +47,7 @@ def test_the_best_c_by_ap_on_val_is_fitted_once_more_on_train_and_val(data: Data
 def test_a_choice_by_accuracy_where_patches_have_one_class():
     scores = np.array([[0.6, 0.4], [0.2, 0.8], [0.7, 0.3]], np.float32)
     targets = np.array([[1, 0], [1, 0], [1, 0]], bool)
-    assert linear.quality(scores, targets, "map_micro", "single") == pytest.approx(2 / 3)
+    assert quality(scores, targets, "map_micro", "single") == pytest.approx(2 / 3)
 
 
 def test_ap_macro_is_over_the_classes_that_occur():
@@ -54,7 +55,7 @@ def test_ap_macro_is_over_the_classes_that_occur():
     scores, targets = rng.random((50, 3)).astype(np.float32), rng.random((50, 3)) < 0.3
     targets[:, 1] = False
     want = average_precision_score(targets[:, [0, 2]], scores[:, [0, 2]], average="macro")
-    assert linear.quality(scores, targets, "map_macro", "multilabel") == pytest.approx(want)
+    assert quality(scores, targets, "map_macro", "multilabel") == pytest.approx(want)
 
 
 def test_neighbours_of_features_as_they_are(data: Data):
@@ -68,12 +69,14 @@ def test_neighbours_of_features_as_they_are(data: Data):
     np.testing.assert_allclose(scores, want, atol=1e-6)
 
 
-@pytest.mark.parametrize("kind", ["linear", "knn"])
-def test_a_protocol_takes_the_place_of_options_that_the_kind_knows(kind: str):
-    probe = applied(entry_of("probes", f'{{"kind": "{kind}", "protocol": "torchgeo-bench"}}', "--probe"))
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [("linear", "torchgeo-bench"), ("knn", "torchgeo-bench"), ("linear_sgd", "copernicus-bench")]
+)
+def test_a_protocol_takes_the_place_of_options_that_the_kind_knows(kind: str, protocol: str):
+    probe = applied(entry_of("probes", f'{{"kind": "{kind}", "protocol": "{protocol}"}}', "--probe"))
     assert probe["scale"] is False
     assert "protocol" not in probe
-    assert probe.keys() - {"kind"} <= registry.kind("probes", kind).facts["options"].keys()
+    assert probe.keys() - {"kind", "seeds"} <= registry.kind("probes", kind).facts["options"].keys()
     plain = entry_of("probes", f'{{"kind": "{kind}"}}', "--probe")
     assert applied(plain) == {key: value for key, value in plain.items() if key != "protocol"}
 

@@ -9,11 +9,11 @@ import numpy as np
 import safetensors.torch
 import torch
 import torch.nn.functional as F  # noqa: N812
-from sklearn.metrics import average_precision_score
 from torch import Tensor
 
-from earthprobe.probes.interface import Bools, Data, Fitted, Floats
+from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.probes.losses import LOSSES, MEANS, PROBABILITIES
+from earthprobe.probes.selection import quality
 from earthprobe.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -23,7 +23,7 @@ def fit(
     data: Data,
     *,
     threads: int,
-    strengths: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001),
+    strengths: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001, 0.000001, 0.0000001, 0.00000001),
     c: Sequence[float] | None = None,
     select: str = "loss",
     refit: bool = False,
@@ -112,22 +112,6 @@ def fit(
     if limits:
         chosen["limits"] = limits
     return Fitted(scores, {**chosen, "device": device.type, "torch_version": torch.__version__}, save)
-
-
-def quality(scores: Floats, targets: Bools, select: str, task: str) -> float:
-    """How good scores on val are, in place of their loss.
-
-    Args:
-        scores: shape (patches, classes).
-        targets: shape (patches, classes).
-        select: ``map_micro``, or ``map_macro``, over the classes that occur.
-        task: where a patch has one class (``single``), it is the accuracy.
-    """
-    if task == "single":
-        return float((scores.argmax(axis=1) == targets.argmax(axis=1)).mean())
-    there = targets.any(axis=0)
-    average = select.removeprefix("map_")
-    return float(average_precision_score(targets[:, there], scores[:, there], average=average))
 
 
 def read(model: Path) -> Callable[[Floats], Floats]:

@@ -10,7 +10,12 @@ PROTOCOLS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "torchgeo-bench": {
         "linear": {"scale": False, "c": np.logspace(-6, 4, 40).tolist(), "select": "map_micro", "refit": True},
         "knn": {"scale": False, "metric": "l2", "k": 5},
-    }
+    },
+    # https://github.com/zhu-xlab/Copernicus-FM, Copernicus-Bench: configs/config.yaml, scripts/exp_config_dofa.py and
+    # foundation_models/lightning_task.py
+    "copernicus-bench": {
+        "linear_sgd": {"scale": False, "learning_rate": None, "weight_decay": 1e-4, "batch_size": 64, "epochs": 50},
+    },
 }
 """The options of each kind of probe under a protocol."""
 

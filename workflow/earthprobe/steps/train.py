@@ -64,7 +64,7 @@ def run(
         model: the model's file; of folds that of a probe fitted on all patches, a fifth of which it chose on.
     """
     entry = entry_of("probes", probe, "--probe")
-    entry = applied(entry)
+    protocol, entry = entry.get("protocol"), applied(entry)
     entry.pop("seeds", None)  # this is one of them
     options = {key: value for key, value in entry.items() if key not in ("kind", "scale")}
     fit = registry.load("probes", entry["kind"]).fit
@@ -86,7 +86,7 @@ def run(
             "classes": classes,
             "classes_left_out": said["classes_left_out"].get(label_set, {}),
             "task": fitting.task,
-            "probe": entry,
+            "probe": entry if protocol is None else {**entry, "protocol": protocol},
             "buffer": buffer,
             **({} if budget is None else {"label_budget": budget}),
             **({} if permute is None else {"permuted": permute, "control": {"says": PERMUTED, "known": True}}),
