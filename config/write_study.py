@@ -13,6 +13,8 @@ PICTURES = {
     "cost_labels.png": "study_cost.png",
     "map.png": "study_map.png",
     "comparison_labels.png": "study_comparison.png",
+    "label_budgets_labels.png": "study_label_budgets.png",
+    "reliability_galileo_s1_labels.png": "study_reliability.png",
 }
 
 METRICS = ("map_macro", "map_micro", "f2_macro", "f2_micro")
@@ -58,6 +60,36 @@ are plain statistics of the bands, `rcf` and `mosaiks` random filters and such t
 
 ![Differences with their intervals](images/study_comparison.png)
 
+## At which threshold?
+
+{threshold_notes}
+
+{thresholds}
+
+{threshold_findings}
+
+## Do scores mean what they say?
+
+{calibration_notes}
+
+{calibration}
+
+![Share that is true against the score of Galileo-nano's probes](images/study_reliability.png)
+
+## With how many labels?
+
+{budget_notes}
+
+{budgets}
+
+![Scores against the number of labelled train patches](images/study_label_budgets.png)
+
+## With which seed?
+
+{seed_notes}
+
+{seeds}
+
 ## What this shows, and what it cannot
 
 {findings}
@@ -102,6 +134,39 @@ def findings(table: pl.DataFrame) -> str:
     return "\n".join(lines)
 
 
+OURS = ("galileo_s1", "galileo_s1_random", "pixels_s1", "rcf_s1", "location", "control")
+"""The feature sets of Sentinel-1 whose thresholds and calibration are shown."""
+
+
+KEYS = (("galileo_s1", "linear"), ("galileo_s1", "knn"), ("pixels_s1", "linear"))
+"""The rows whose thresholds are compared in a sentence."""
+
+
+def part(notes: str, title: str) -> tuple[str, str]:
+    """The notes and the table of a part of the table to read, of the rows of :data:`OURS`."""
+    text = notes.split(f"\n## {title}\n")[1].split("\n## ")[0].strip()
+    *paragraphs, table = text.split("\n\n")
+    heading, line, *rows = table.splitlines()
+    kept = [row for row in rows if row.strip("| ").split(" ")[0] in OURS]
+    return "\n\n".join(paragraphs), "\n".join([heading, line, *kept])
+
+
+def of_thresholds(table: pl.DataFrame) -> str:
+    """What tuned thresholds do to an order, in a sentence whose figures are those of the table."""
+    names = ("f2_macro", "f2_macro_global")
+    rows = {name: [row(table, *key) for key in KEYS] for name in names}
+    fixed, tuned = (
+        ", ".join(f"`{key[0]}` {key[1]} {shown(one, name)}" for key, one in zip(KEYS, found, strict=True))
+        for name, found in rows.items()
+    )
+    every = shown(row(table, "control", "all_positive"), "f2_macro")
+    return (
+        f"F2 macro at 0.5: {fixed}. With one threshold tuned: {tuned}. To predict every class of every patch reaches"
+        f" {every}: F2 forgives false alarms, and a probe that stays below this at 0.5 tells how its scores are"
+        " calibrated rather than what it knows."
+    )
+
+
 def draw_map(index: pl.DataFrame, output: Path) -> None:
     """The places of patches, by country."""
     import matplotlib.pyplot as plt
@@ -129,6 +194,8 @@ def text() -> str:
     notes = (RESULTS / "tables/classification_labels.md").read_text(encoding="utf-8")
     controls = [line.removeprefix("Control ").rstrip(".") for line in notes.splitlines() if line.startswith("Control ")]
     compared = (RESULTS / "tables/comparison_labels.md").read_text(encoding="utf-8").strip().split("\n\n")[1:]
+    budgets = (RESULTS / "tables/label_budgets_labels.md").read_text(encoding="utf-8").strip().split("\n\n")[1:]
+    thresholds, calibration, seeds = (part(notes, title) for title in ("Thresholds", "Calibration", "Seeds"))
     classes = int(notes.split("# Classification, ")[1].split(" ")[0])
     rows = [
         [f"`{r['features']}`", str(r["probe"]), *(shown(r, metric) for metric in METRICS)]
@@ -143,6 +210,15 @@ def text() -> str:
             controls="\n".join(f"- {control}" for control in controls),
             comparison_notes="\n\n".join(compared[:-1]),
             comparisons=compared[-1],
+            threshold_notes=thresholds[0],
+            thresholds=thresholds[1],
+            threshold_findings=of_thresholds(table),
+            calibration_notes=calibration[0],
+            calibration=calibration[1],
+            budget_notes="\n\n".join(budgets[:-1]),
+            budgets=budgets[-1],
+            seed_notes=seeds[0],
+            seeds=seeds[1],
             neighbours=shown(row(table, "control", "neighbours"), "map_macro"),
             galileo=shown(row(table, "galileo_s1", "linear"), "map_macro"),
             **counted,

@@ -18,8 +18,20 @@ from tests.conftest import REPOSITORY
 
 TABLES = {"table": 2, "compare": 2, "figure_comparison": 2}
 REJECTED = {"rejected": 1, "check": 1}
-ONE_PROBE = {"figure_f2_per_class": 2, "figure_confusion": 2, "figure_gallery": 2, "figure_cost": 2}
-ALL_PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, "figure_gallery": 6, "figure_cost": 2}
+ONE_PROBE = {
+    "figure_f2_per_class": 2,
+    "figure_reliability": 2,
+    "figure_confusion": 2,
+    "figure_gallery": 2,
+    "figure_cost": 2,
+}
+ALL_PROBES = {
+    "figure_f2_per_class": 2,
+    "figure_reliability": 2,
+    "figure_confusion": 6,
+    "figure_gallery": 6,
+    "figure_cost": 2,
+}
 UMAP = {"umap": 1, "figure_umap": 2}
 LABELS = {"figure_class_distribution": 2, "figure_label_correlation": 2}
 
@@ -113,13 +125,22 @@ def test_another_environment(clone: Clone):
 # kinds. Of the jobs one dry run tells all; that Snakemake itself plans so is then seen for a few.
 WIDE = TINY | {"features": TINY["features"] | {"dofa": DOFA}, "label_sets": [19]}
 GALLERY = {"figure_gallery": 6}
-PROBES = {"figure_f2_per_class": 2, "figure_confusion": 6, **GALLERY}
+RELIABLE = {"figure_reliability": 2}
+PROBES = {"figure_f2_per_class": 2, **RELIABLE, "figure_confusion": 6, **GALLERY}
 TABLE = {"table": 1}
 COMPARE = {"compare": 1, "figure_comparison": 1}
 SEEN = {"umap": 2, "figure_umap": 2}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
-EVALUATE = {"evaluate": 6, **TABLE, **COMPARE, "figure_f2_per_class": 2, "figure_confusion": 6, "figure_cost": 1}
+EVALUATE = {
+    "evaluate": 6,
+    **TABLE,
+    **COMPARE,
+    **RELIABLE,
+    "figure_f2_per_class": 2,
+    "figure_confusion": 6,
+    "figure_cost": 1,
+}
 TRAIN = {"train": 6, **EVALUATE, **GALLERY}
 MERGE = {"merge": 2, **TRAIN, **SEEN}
 EMBED = {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}
@@ -129,7 +150,14 @@ INDEX = {"index": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN}
 ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
 EVERYTHING = {"simulate": 1, **ARCHIVE}
 ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, **COMPARE, "umap": 1, "figure_umap": 1}
-ONE_MODEL |= {"cost": 1, "figure_cost": 1, "figure_f2_per_class": 1, "figure_confusion": 3, "figure_gallery": 3}
+ONE_MODEL |= {
+    "cost": 1,
+    "figure_cost": 1,
+    "figure_reliability": 1,
+    "figure_f2_per_class": 1,
+    "figure_confusion": 3,
+    "figure_gallery": 3,
+}
 ONE_KIND = {
     "train": 2,
     "evaluate": 2,
@@ -139,7 +167,7 @@ ONE_KIND = {
     "figure_confusion": 2,
     "figure_gallery": 2,
 }
-ONE_KIND |= {"figure_cost": 1}
+ONE_KIND |= {"figure_cost": 1, **RELIABLE}
 TWO_KINDS = ONE_KIND | {"train": 4, "evaluate": 4, "figure_confusion": 4, "figure_gallery": 4}
 
 EDITS = [
@@ -198,7 +226,17 @@ EDITS = [
     ("probes/data", TRAIN),
     ("evaluation/resampling", {**EVALUATE}),
     ("evaluation/sweep", {**EVALUATE}),
-    ("evaluation/clusters", {**EVALUATE}),
+    ("evaluation/clusters", TRAIN),  # labels are bought by them
+    ("evaluation/thresholds", EVALUATE),
+    ("evaluation/calibration", EVALUATE),
+    ("evaluation/runs", EVALUATE),
+    ("sections", TABLE),
+    ("table_notes", TABLE),
+    ("steps/ensemble", {}),
+    ("probes/budgets", TRAIN),
+    ("probes/selection", TWO_KINDS),
+    ("figures/reliability", RELIABLE),
+    ("figures/label_budgets", {}),
     ("evaluation/comparison", {**COMPARE, **TABLE}),
     ("evaluation/controls", {}),
     ("steps/compare", {**COMPARE, **TABLE}),
@@ -227,6 +265,7 @@ EDITS = [
     ("probes/linear", ONE_KIND),
     ("probes/mlp", ONE_KIND),
     ("probes/knn", {}),
+    ("probes/linear_sgd", {}),
     ("steps/evaluate", EVALUATE),
     ("evaluation/metrics", {**EVALUATE, **GALLERY}),
     ("steps/table", TABLE),
@@ -252,6 +291,7 @@ EDITS = [
             "config",
             "cli",
             "registry",
+            "seeds",
             "slurm",
             "steps/show",
             "steps/resume",
