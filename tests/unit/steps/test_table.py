@@ -99,7 +99,7 @@ def test_published_figures_stand_in_a_table_with_the_digits_of_their_source(tmp_
     ]
     _, text = run(tmp_path)
     assert "| linear, refit on train and val " in text
-    assert re.search(r"\| linear, mean of batches of 64 .*\| +70.5 \| published: Copernicus-Bench", text)
+    assert re.search(r"\| linear, mean of batches of 64 .*\| +70.5 \|.* published: Copernicus-Bench", text)
 
 
 def test_markdown_is_in_percent_and_says_what_it_is(tmp_path: Path):
@@ -159,7 +159,8 @@ def test_published_rows_have_the_metrics_of_ours():
     with PUBLISHED.open(newline="") as stream:
         header = next(csv.reader(stream))
     known = [metric.name for metric in METRICS]
-    assert header == ["label_set", "reference", "data", "features", "probe", *known, "accuracy"]
+    assert header[:5] == ["label_set", "reference", "data", "features", "probe"]
+    assert set(header[5:]) == {*known, "accuracy"}
     assert "accuracy" in {metric.name for metric in SINGLE}
 
 
