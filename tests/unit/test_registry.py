@@ -56,7 +56,7 @@ def test_steps_and_kinds_are_found():
 
 
 def test_a_message_is_no_reason_to_run_again():
-    """These modules say, show, check or fetch; none computes a value that is written."""
+    """These modules say, show, check or fetch; none computes a value that is written, but for what names its origin."""
     assert {
         "__init__",
         "ablations",
@@ -65,6 +65,7 @@ def test_a_message_is_no_reason_to_run_again():
         "errors",
         "feature_sets",
         "progress",
+        "provenance",
         "registry",
         "seeds",
         "storage.download",

@@ -288,6 +288,7 @@ EDITS = [
             "ablations",
             "feature_sets",
             "progress",
+            "provenance",
             "config",
             "cli",
             "registry",
@@ -336,7 +337,7 @@ def test_snakemake_plans_what_an_edit_reaches(clone: Clone, module: Any, tiny_gr
 
 
 @pytest.mark.parametrize(
-    "name", ["errors", "feature_sets", "progress", "storage/download", "config", "cli", "registry"]
+    "name", ["errors", "feature_sets", "progress", "provenance", "storage/download", "config", "cli", "registry"]
 )
 def test_a_better_message_runs_nothing(clone: Clone, module: Any, name: str):
     module(name)

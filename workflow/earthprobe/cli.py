@@ -15,7 +15,7 @@ from typing import Annotated
 
 from cyclopts import App, CycloptsError, Parameter
 
-from earthprobe import __version__, registry
+from earthprobe import provenance, registry
 from earthprobe.errors import UserError
 from earthprobe.progress import peak_memory
 
@@ -27,7 +27,7 @@ def app() -> App:
     commands = App(
         name="earthprobe",
         help="The steps of the workflow, one by one; `snakemake -p` prints such lines.",
-        version=__version__,
+        version=provenance.version,  # asked for when it is printed: git takes a moment
         default_parameter=Parameter(consume_multiple=True, negative=()),
         exit_on_error=False,
         print_error=False,
@@ -79,7 +79,7 @@ def _run(commands: App, words: list[str], log_file: Path | None, command: str) -
     )
     log.setLevel(logging.INFO)
     if log_file:  # a log says what was run, by which version
-        log.info("earthprobe %s: %s", __version__, command)
+        log.info("earthprobe %s: %s", provenance.version(), command)
     try:
         with _printed_to(log_file):
             commands(words)

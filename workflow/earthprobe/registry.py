@@ -63,6 +63,7 @@ CHANGES_NO_RESULT = {
     "errors",
     "feature_sets",
     "progress",
+    "provenance",
     "registry",
     "seeds",
     "storage.download",

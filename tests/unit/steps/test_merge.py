@@ -87,6 +87,22 @@ def test_wrong_rows_are_an_error(tmp_path: Path, parts: list[list[str]], message
     assert list(tmp_path.glob(".*.part")) == []
 
 
+def test_shards_of_several_commits_and_machines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """A run that went on after an update, or on other nodes: their values are alike, and the file names all."""
+    shards = []
+    for number, commit in enumerate(("a", "b", "a")):
+        monkeypatch.setattr("earthprobe.storage.parquet.commit_text", lambda commit=commit: commit)
+        machine = {"cpu": "x", "gpu": None, "threads": number % 2 + 1}
+        part = IDS[5 * number : 5 * number + 5]
+        shards.append(write(tmp_path / f"{number}.parquet", part, METADATA | {"made_on": [machine]}))
+    pl.DataFrame({"patch_id": IDS[:15]}).write_parquet(tmp_path / "patches.parquet")
+    merge.run(shards=shards, patches=tmp_path / "patches.parquet", rejected=[], output=tmp_path / "merged.parquet")
+    said = read_metadata(tmp_path / "merged.parquet")
+    assert said["earthprobe_commit"] == "a; b"
+    assert [machine["threads"] for machine in said["made_on"]] == [1, 2]
+    assert said.items() >= METADATA.items()
+
+
 def test_shards_made_differently_are_an_error(tmp_path: Path):
     a = write(tmp_path / "a.parquet", IDS[:5])
     b = write(tmp_path / "b.parquet", IDS[5:9], METADATA | {"precision": "bfloat16"})

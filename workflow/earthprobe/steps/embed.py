@@ -25,6 +25,7 @@ from earthprobe.models.forward import BATCH, NO_ROOM, Forward, read_ahead
 from earthprobe.models.interface import Floats, Normalization
 from earthprobe.models.weights import origin_of
 from earthprobe.progress import Progress, peak_memory
+from earthprobe.provenance import made_on
 from earthprobe.storage.files import replacing, write_json
 from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
 from earthprobe.storage.pixels import read_shards
@@ -105,6 +106,7 @@ def run(
             "pooling": frozen.pooling,
             "precision": str(dtype).removeprefix("torch."),
             "device": where,
+            "made_on": made_on(threads, torch.cuda.get_device_name() if where == "cuda" else None),
             "torch_version": torch.__version__,
             "torchgeo_version": version("torchgeo"),
         },

@@ -6,6 +6,7 @@ import resource
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import polars as pl
 import pyarrow as pa
@@ -13,9 +14,10 @@ import pyarrow.parquet as pq
 
 from earthprobe.errors import UserError
 from earthprobe.progress import Progress
+from earthprobe.provenance import VARIES, gathered
 from earthprobe.storage.files import read_csv, replacing
 from earthprobe.storage.geoparquet import Places
-from earthprobe.storage.parquet import check_ids, parquet, read_metadata
+from earthprobe.storage.parquet import check_ids, parquet, read_metadata, stored_with
 
 log = logging.getLogger(__name__)
 
@@ -30,18 +32,19 @@ def run(*, shards: Sequence[Path], patches: Path, rejected: Sequence[Path], outp
         shards: the embeddings of each shard, ordered by ``patch_id``.
         patches: ``patches.parquet``, which says which patches there must be.
         rejected: for each sensor, ``rejected/<sensor>.csv``, which says which of them there cannot be.
-        output: the columns and metadata of the shards, and the footprints of the patches.
+        output: the columns and metadata of the shards, every commit and machine among them, and the footprints of the
+            patches.
 
     Raises:
         UserError: shards were made differently, or a patch is missing, surplus or in two shards.
     """
-    _check_alike(shards)
+    said = _check_alike(shards)
     expected = _expected_ids(patches, rejected)
     _allow_open_files(len(shards))
     progress = Progress(log, len(expected))
     with ExitStack() as stack:
         files = [stack.enter_context(parquet(path)) for path in shards]
-        schema = files[0].schema_arrow
+        schema = stored_with(files[0].schema_arrow, {**said[0], **gathered(said)})
         places = Places(patches)
         held = max(16, ROWS_HELD // len(files))
         cursors = [_Cursor(file.iter_batches(batch_size=held)) for file in files]
@@ -95,16 +98,17 @@ class _Cursor:
         return True
 
 
-def _check_alike(shards: Sequence[Path]) -> None:
-    first = read_metadata(shards[0])
-    for path in shards[1:]:
-        other = read_metadata(path)
-        for key in sorted(first.keys() | other.keys()):
-            if first.get(key) != other.get(key):
+def _check_alike(shards: Sequence[Path]) -> list[dict[str, Any]]:
+    """The metadata of the shards, which may differ in the commit and the machine that made them."""
+    said = [read_metadata(path) for path in shards]
+    for path, other in zip(shards, said, strict=True):
+        for key in sorted((said[0].keys() | other.keys()) - set(VARIES)):
+            if said[0].get(key) != other.get(key):
                 raise UserError(
-                    f"{path} and {shards[0]} differ in {key} ({other.get(key)!r}, {first.get(key)!r}): delete the"
+                    f"{path} and {shards[0]} differ in {key} ({other.get(key)!r}, {said[0].get(key)!r}): delete the"
                     " older one and run again; where machines differ, set `precision` in the config"
                 )
+    return said
 
 
 def _expected_ids(patches: Path, rejected: Sequence[Path]) -> list[str]:

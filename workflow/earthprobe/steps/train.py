@@ -19,6 +19,7 @@ from earthprobe.probes.budgets import ordered, shared
 from earthprobe.probes.data import load, parts_of, permuted, rows_of, splits_of, standardised
 from earthprobe.probes.interface import Data, Fitted
 from earthprobe.probes.protocols import applied
+from earthprobe.provenance import made_on
 from earthprobe.storage.files import replacing
 from earthprobe.storage.label_matrix import classes_of, label_matrix
 from earthprobe.storage.parquet import read_metadata
@@ -82,6 +83,7 @@ def run(
             scored = fitting.over_splits(features, index, label_set, len(classes), buffer)
         metadata = {
             "features": read_metadata(features),
+            "made_on": made_on(threads),
             "label_set": label_set,
             "classes": classes,
             "classes_left_out": said["classes_left_out"].get(label_set, {}),

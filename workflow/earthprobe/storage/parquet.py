@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from earthprobe import __version__
 from earthprobe.errors import UserError
+from earthprobe.provenance import commit_text
 
 METADATA_KEY = b"earthprobe"
 
@@ -27,9 +28,14 @@ def embedding_schema(dimensions: int, store: str = "float32") -> pa.Schema:
 
 
 def with_metadata(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
-    """The schema with ``metadata`` and the package's version as one JSON value under the key ``earthprobe``."""
-    text = json.dumps({**metadata, "earthprobe_version": __version__}, sort_keys=True)
-    return schema.with_metadata({METADATA_KEY: text.encode()})
+    """The schema with ``metadata``, the package's version and commit as one JSON value under the key ``earthprobe``."""
+    made_by = {"earthprobe_version": __version__, "earthprobe_commit": commit_text()}
+    return stored_with(schema, {**metadata, **made_by})
+
+
+def stored_with(schema: pa.Schema, metadata: Mapping[str, Any]) -> pa.Schema:
+    """The schema with ``metadata`` alone, which say already what made the values."""
+    return schema.with_metadata({METADATA_KEY: json.dumps(metadata, sort_keys=True).encode()})
 
 
 def read_metadata(path: Path) -> dict[str, Any]:
