@@ -26,6 +26,7 @@ include: "workflow/rules/probes.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/budgets.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/provenance.smk"
 
 
 rule all:

@@ -67,7 +67,7 @@ def test_light_rules_ran_where_snakemake_ran(output: str):
     assert not any(
         name in job.comment
         for job in jobs_of(output)
-        for name in ("evaluate", "figure", "table", "config", "explore", "weights")
+        for name in ("evaluate", "figure", "table", "config", "manifest", "explore", "weights")
     )
 
 

@@ -183,13 +183,14 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
         "evaluate": 2,
         "compare": 1,
         "table": 1,
+        "manifest": 1,
         "config": 1,
     }
     clone.run(*targets, config=config)
     assert clone.planned(*targets, config=config) == {}
     mirrored = config | {"archive": config["archive"] | {"mirrors": ["https://example.org/mirror"]}}
     # Another mirror has the same files; only the stored configuration says which it was.
-    assert clone.planned(*targets, config=mirrored) == {"config": 1, "tables": 1}
+    assert clone.planned(*targets, config=mirrored) == {"config": 1, "manifest": 1, "tables": 1}
     results = clone.results("both")
     for features, bands in (("s1", ["VV", "VH"]), ("s2", s2), ("s1_s2", ["VV", "VH", *s2])):
         table = pl.read_parquet(results / f"features/{features}.parquet")

@@ -52,8 +52,8 @@ def test_a_saved_probe_scores_new_embeddings(own: Clone):
 @pytest.mark.parametrize(
     ("name", "jobs"),
     [
-        ("my_probe.py", {"train": 2, "evaluate": 2, "compare": 1, "table": 1}),
-        ("my_model.py", {"embed": 3, "merge": 1, "train": 2, "evaluate": 2, "compare": 1, "table": 1}),
+        ("my_probe.py", {"train": 2, "evaluate": 2, "compare": 1, "table": 1, "manifest": 1}),
+        ("my_model.py", {"embed": 3, "merge": 1, "train": 2, "evaluate": 2, "compare": 1, "table": 1, "manifest": 1}),
     ],
 )
 def test_an_edit_runs_its_own_rows_again(own: Clone, name: str, jobs: dict[str, int]):

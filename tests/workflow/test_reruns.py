@@ -16,7 +16,7 @@ from earthprobe.registry import PACKAGE
 from tests.clone import DOFA, TINY, Clone, Graph
 from tests.conftest import REPOSITORY
 
-TABLES = {"table": 2, "compare": 2, "figure_comparison": 2}
+TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
     "figure_f2_per_class": 2,
@@ -78,7 +78,7 @@ def test_a_new_feature_set(clone: Clone):
 
 
 def test_a_label_set_removed_and_brought_back(clone: Clone):
-    assert clone.planned(config=changed("label_sets", [19])) == {"config": 1}
+    assert clone.planned(config=changed("label_sets", [19])) == {"config": 1, "manifest": 1}
     assert clone.planned(config=changed("label_sets", [19, 43])) == {}
 
 
@@ -127,7 +127,7 @@ WIDE = TINY | {"features": TINY["features"] | {"dofa": DOFA}, "label_sets": [19]
 GALLERY = {"figure_gallery": 6}
 RELIABLE = {"figure_reliability": 2}
 PROBES = {"figure_f2_per_class": 2, **RELIABLE, "figure_confusion": 6, **GALLERY}
-TABLE = {"table": 1}
+TABLE = {"table": 1, "manifest": 1}
 COMPARE = {"compare": 1, "figure_comparison": 1}
 SEEN = {"umap": 2, "figure_umap": 2}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
@@ -280,7 +280,10 @@ EDITS = [
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
     ("figures/style", {**DRAWN, "figure_umap": 2, "figure_cost": 1, "figure_comparison": 1, **PROBES}),
-    ("steps/config", {"config": 1}),
+    ("steps/config", {"config": 1, "manifest": 1}),
+    ("steps/manifest", {"manifest": 1}),
+    ("storage/digest", {"manifest": 1}),
+    ("storage/manifests", {"config": 1, "manifest": 1}),
     *(
         (name, {})
         for name in (
@@ -408,7 +411,7 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
         "embed_on_cpu": 3,
         "merge": 1,
     }
-    jobs = {**behind, "train": 1, "evaluate": 1, "compare": 1, "table": 1, "tables": 1}
+    jobs = {**behind, "train": 1, "evaluate": 1, "compare": 1, "table": 1, "manifest": 1, "tables": 1}
     assert clone.planned("tables", config=own_archive) == jobs
     before = pl.read_parquet(clone.results("grown") / "features/pixels.parquet")
     clone.run("tables", config=own_archive)

@@ -20,6 +20,7 @@ from earthprobe.archives.interface import SPLITS
 from earthprobe.config import check_writable, controls_of, feature_sets, resolve, sensors_of
 from earthprobe.describe import summed_bands
 from earthprobe.errors import UserError
+from earthprobe.provenance import COMMAND
 from earthprobe.seeds import ENSEMBLE, expand_seeds, with_seed
 from earthprobe.slurm import Request, check_site
 from earthprobe.steps.resume import JOB_OF, note_run
@@ -87,10 +88,16 @@ PACKED = {
 PLAIN = [tar for tar in PACKED if is_plain(PACKED[tar].files)]
 
 # `earthprobe` is found also where the environment is not activated; a job says whose it is, for `earthprobe resume`.
-# Mirrors are no param: another one has the same file, and is no reason to run again.
-ENVIRONMENT = {JOB_OF: os.getpid(), MIRRORS: " ".join(ARCHIVE.get("mirrors", []))}
+# Mirrors are no param: another one has the same file, and is no reason to run again; nor is another command line.
+ENVIRONMENT = {
+    JOB_OF: os.getpid(),
+    MIRRORS: " ".join(ARCHIVE.get("mirrors", [])),
+    COMMAND: shlex.join(["snakemake", *sys.argv[1:]]),
+}
 EXPORTS = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in ENVIRONMENT.items())
-shell.prefix(f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {EXPORTS}; ")
+PREFIX = f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {EXPORTS}; "
+# Snakemake looks for names in braces, which a command line may have.
+shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
 
 def request(job):

@@ -260,6 +260,7 @@ rule tables:
         expand("<results>/tables/ablation_{ablation}_{labels}.csv", ablation=ABLATIONS, labels=LABEL_SETS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
+        "<results>/manifest.json",
 
 
 rule figures:

@@ -15,6 +15,7 @@ PLACES = {
     "rejected.csv": "patches that could not be read",
     "split_mismatches.csv": "patches on which split files and folders disagree",
     "config.yaml": "the configuration with every default",
+    "manifest.json": "where the numbers come from: commit, versions, hashes, seeds, machine, command",
 }
 
 
