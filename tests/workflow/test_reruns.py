@@ -298,6 +298,7 @@ EDITS = [
             "seeds",
             "slurm",
             "steps/show",
+            "steps/verify",
             "steps/resume",
         )
     ),
