@@ -10,7 +10,7 @@ rule manifest:
         index="<results>/index.parquet",
         weights=lambda wc: list(dict.fromkeys(weights_of(name) for name in FEATURES if weights_of(name))),
         features=expand("<results>/features/{features}.parquet", features=FEATURES),
-        scores=expand(rows_of("scores.parquet"), labels=LABEL_SETS),
+        scores=expand(dict.fromkeys(path for row in ROWS for path in seeds_of(*row)), labels=LABEL_SETS),
         tables=expand(
             "<results>/tables/{table}_{labels}.csv", table=("classification", "comparison"), labels=LABEL_SETS
         ),
