@@ -110,12 +110,12 @@ def packages() -> dict[str, str]:
 
 
 def seeds_of(part: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """The seeds of a configuration, by where they stand; that of random weights among them."""
+    """The seeds of a configuration, by where they stand: that of random weights among them, and how many there are."""
     if not isinstance(part, Mapping):
         return
     for key, value in part.items():
         place = ".".join((*path, str(key)))
-        if key in ("seed", "seeds"):
+        if key == "seed" or (key == "seeds" and value != 1):
             yield place, value
         elif key == "weights" and (drawn := re.fullmatch(r"random:(\d+)", str(value))):
             yield place, int(drawn[1])
