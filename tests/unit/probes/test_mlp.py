@@ -25,7 +25,7 @@ def test_mlp_stops_early_and_beats_linear_where_classes_are_not_linear(data: Dat
     assert curved > straight + 0.2
 
 
-@pytest.mark.parametrize("hidden", [[16], [12, 7]], ids=str)
+@pytest.mark.parametrize("hidden", [[16], [12, 7], [9, 8, 7, 6, 5]], ids=str)
 def test_saved_tensors_reproduce_the_scores(data: Data, hidden: list[int], tmp_path: Path):
     fitted = mlp.fit(data, threads=1, **{**MLP, "hidden": hidden})
     fitted.save(tmp_path / "model.safetensors")

@@ -200,7 +200,9 @@ def read(model: Path) -> Callable[[Floats], Floats]:
     tensors = safetensors.torch.load_file(model)
     mean, std = tensors.pop("mean"), tensors.pop("std")
     probability = PROBABILITIES["single" if tensors.pop("single") else "multilabel"]
-    widths = [len(value) for key, value in tensors.items() if key.endswith("bias")]
+    # A file has them by name, where 12 comes before 3.
+    layers = sorted((key for key in tensors if key.endswith("bias")), key=lambda key: int(key.partition(".")[0]))
+    widths = [len(tensors[key]) for key in layers]
     perceptron = build(len(mean), widths[:-1], widths[-1], 0).eval()
     perceptron.load_state_dict(tensors)
 
