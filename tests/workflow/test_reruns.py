@@ -299,6 +299,7 @@ EDITS = [
             "slurm",
             "steps/show",
             "steps/verify",
+            "steps/cite",
             "steps/resume",
         )
     ),
