@@ -1,4 +1,5 @@
 import datetime
+import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,17 @@ def test_tensors_without_their_metadata(tmp_path: Path, monkeypatch: pytest.Monk
     assert of_tensors({"a": "b"}, w=vector + 1) != expected
     assert of_tensors({"a": "b"}, v=vector) != expected
     assert of_tensors({"a": "b"}, w=vector.reshape(5, 1)) != expected
+
+
+def test_of_vectors_only_ids_and_figures_count(tmp_path: Path):
+    """Footprints stand beside them, and change with the archive's list alone."""
+    places = [value.as_py() for value in table()["geometry"]]
+    elsewhere = table(geometry=pa.array([b"elsewhere", *places[1:]], pa.binary()))
+    found = []
+    for content in (table(), elsewhere, changed("embedding"), changed("patch_id")):
+        pq.write_table(content, tmp_path / "x.parquet")
+        found.append(digest.of(tmp_path / "x.parquet"))
+    assert found[0] == found[1]
+    assert len(set(found)) == 3
+    (tmp_path / "x.csv").write_bytes(b"a\n")
+    assert digest.of(tmp_path / "x.csv") == hashlib.sha256(b"a\n").hexdigest()
