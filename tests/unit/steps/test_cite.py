@@ -9,7 +9,7 @@ from earthprobe import __version__, provenance, registry
 from earthprobe.cli import main
 from earthprobe.config import resolve
 from earthprobe.provenance import Commit
-from earthprobe.steps.cite import ALWAYS, PROTOCOLS, REFERENCES, of_entry, references, used
+from earthprobe.steps.cite import ALWAYS, CALIBRATION, PROTOCOLS, REFERENCES, REPEATS, of_entry, references, used
 from earthprobe.storage.manifests import HASHED
 
 from tests.clone import DOFA, TINY
@@ -71,7 +71,7 @@ def test_the_references_are_bibtex():
 
 def test_every_reference_is_cited_by_something():
     cited = {key for kind in KINDS for key in keys_of(kind.facts["cite"])}
-    cited |= {"earthprobe", *ALWAYS, "holm1979procedure", "mcinnes2018umap"}
+    cited |= {"earthprobe", *ALWAYS, *CALIBRATION, *REPEATS, "holm1979procedure", "mcinnes2018umap"}
     cited |= {key for keys in PROTOCOLS.values() for key in keys}
     assert references().keys() == cited
     known = json.dumps(registry.kind("models", "dofa").facts) + Path(registry.PACKAGE / "config.yaml").read_text()
@@ -175,3 +175,14 @@ def test_the_citation_file_agrees_with_the_references():
             names = re.search(r"author = \{(.*)\},", entry)
             assert names
             assert len(names[1].split(" and ")) == len(reference["authors"])
+
+
+def test_means_over_seeds_folds_and_draws_owe_their_intervals_to_another():
+    config = {
+        "archive": {"name": "x", "kind": "simulated"},
+        "features": {"pixels": {"kind": "statistics", "bands": ["VV"]}},
+        "probes": {"mlp": {"kind": "mlp"}},
+    }
+    assert not set(REPEATS) & set(used(resolve(config)))
+    for more in ({"probes": {"mlp": {"kind": "mlp", "seeds": 2}}}, {"label_budgets": [10, "all"]}):
+        assert set(REPEATS) <= set(used(resolve(config | more)))

@@ -19,6 +19,10 @@ OWN = "earthprobe"
 ALWAYS = ("molder2021snakemake", "stewart2022torchgeo", "pedregosa2011sklearn", "field2007clusters", "efron1987bca")
 """What makes every run: the workflow, labels and metrics, and the intervals."""
 
+CALIBRATION = ("guo2017calibration", "kull2019dirichlet")
+REPEATS = ("rao1988resampling",)
+"""Behind the intervals of means over seeds, folds dealt several times, and draws of train patches."""
+
 PROTOCOLS = {"copernicus-bench": ("wang2025copernicusfm",), "torchgeo-bench": ()}
 """By how other benchmarks do it; the second has published no article that is known here."""
 
@@ -65,7 +69,10 @@ def used(config: Mapping[str, Any]) -> Iterator[str]:
     entries += [("probes", entry) for entry in config["probes"].values()]
     for room, entry in entries:
         yield from of_entry(registry.kind(room, entry["kind"]), entry)
-    yield from ALWAYS
+    yield from (*ALWAYS, *CALIBRATION)
+    folds = isinstance(split := config["archive"].get("split"), Mapping) and split.get("by") == "folds"
+    if folds or config.get("label_budgets") or any(entry.get("seeds", 1) > 1 for _, entry in entries):
+        yield from REPEATS
     # Two rows or more are compared, and of the vectors of each feature set there is a picture.
     yield from ("holm1979procedure", "mcinnes2018umap")
 
