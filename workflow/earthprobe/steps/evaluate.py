@@ -98,7 +98,7 @@ def _evaluate(
     single = (
         sure if kind == "patch" else evaluated(row.targets, row.runs, row.ids, task, draws, seed, calibration=False)
     )
-    result = _metrics(scored, row, sure, threshold, task, source["probe"].get("protocol"))
+    result = _metrics(scored, row, sure, threshold, task, source.get("probe", {}).get("protocol"))
     log.info("test: %s", result["test"])
     by = {"level": LEVEL, "draws": draws, "seed": seed, "cluster": kind, "clusters": sure.clusters}
     said = {
