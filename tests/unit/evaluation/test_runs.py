@@ -74,3 +74,13 @@ def test_seeds_are_means_with_each_beside_it():
     for name, value in sure.values.items():
         assert value == np.mean([one.values[name], two.values[name]])
         assert [each[name] for each in sure.each] == [one.values[name], two.values[name]]
+
+
+def test_an_interval_stays_within_what_a_metric_can_be():
+    """Of a row that predicts in one run alone, a stretched share of the other would lead below 0."""
+    targets, scores = case("multilabel", 60)
+    nothing = np.zeros_like(scores)
+    sure = evaluated(targets, [[plain(nothing, 0.5)], [plain(scores, 0.5)]], np.arange(60), "multilabel", draws=300)
+    for name, (low, high) in sure.overall.items():
+        assert 0 <= low <= high <= 1, name
+    assert sure.draws["f2_macro"].min() == 0

@@ -142,7 +142,7 @@ def test_html_holds_the_same_table(tmp_path: Path):
     assert html.count("<tr") == sum(line.startswith("|") for line in text.splitlines()) - tables
     assert html.count("<table") == tables
     assert html.count("<tr class=published>") == 15
-    assert "<td>12.3 [11.3, 14.3]</td><td>13.3 [12.3, 15.3]</td>" in html
+    assert "<td>12.3 [11.3,\u00a014.3]</td><td>13.3 [12.3,\u00a015.3]</td>" in html, "an interval stays on one line"
     assert "Sumbul &amp; Demir" not in html
     run(tmp_path, "43")
     assert "Sumbul &amp; Demir" in (tmp_path / "t.html").read_text()

@@ -33,6 +33,9 @@ CORRECTED = (
 SHIFTED = ("ece", "ece_tempered", "ece_macro", "ece_macro_tempered")
 """Metrics that chance makes larger, in a draw once more: their draws are shifted to the figure as their mean."""
 
+RANGES = {"kappa": (-1, 1), "brier": (0, 2)}
+"""What metrics can be that are not between 0 and 1."""
+
 Interval = tuple[float, float]
 
 
@@ -181,8 +184,13 @@ def _mean(runs: Sequence[Resampled], weights: Doubles | None) -> Resampled:
     def mean(values: Sequence[Mapping[str, Doubles]]) -> dict[str, Doubles]:
         if weights is None:
             return {name: np.mean([one[name] for one in values], axis=0) for name in values[0]}
+        # A stretched share may be below 0, and lead out of what a metric can be.
         return {
-            name: np.einsum("dr,rd...->d...", weights, np.stack([one[name] for one in values])) for name in values[0]
+            name: np.clip(
+                np.einsum("dr,rd...->d...", weights, np.stack([one[name] for one in values])),
+                *RANGES.get(name.removesuffix("_tempered"), (0, 1)),
+            )
+            for name in values[0]
         }
 
     return Resampled(mean([one.overall for one in runs]), mean([one.by_class for one in runs]))

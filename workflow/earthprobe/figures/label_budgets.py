@@ -85,6 +85,7 @@ def draw(csv: Path, metric: str, outputs: Sequence[Path]) -> None:
     """
     table = pl.read_csv(csv, infer_schema_length=None).filter(pl.col("metric") == metric)
     names, probes = (table[column].unique(maintain_order=True).to_list() for column in ("features", "probe"))
+    ticks = table["train_patches"].unique().sort().to_list()
     rows = -(-len(probes) // PANELS_A_ROW)
     columns = min(len(probes), PANELS_A_ROW)
     figure = new_figure(0.6 + 2.5 * rows + 0.14 * -(-len(names) // 4))
@@ -99,6 +100,8 @@ def draw(csv: Path, metric: str, outputs: Sequence[Path]) -> None:
             axes.plot(x, value, color=colour, marker=marker, markersize=3, linewidth=1, linestyle=style, label=name)
             axes.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.8)
         axes.set_xscale("log")
+        axes.minorticks_off()
+        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
         axes.set_title(probe)
         axes.set_xlabel("train patches with labels")
         axes.set_ylim(bottom=0)

@@ -50,8 +50,12 @@ def page(
     """
     strong = re.compile(r"[*]{2}(.*?)[*]{2}")
 
+    def whole(text: str) -> str:
+        # An interval stays on one line.
+        return re.sub(r"\[[^\]]*\]", lambda found: found[0].replace(" ", "\u00a0"), text)
+
     def row(tag: str, cells: Sequence[object], kind: str = "") -> str:
-        inner = "".join(f"<{tag}>{escape(str(cell))}</{tag}>" for cell in cells)
+        inner = "".join(f"<{tag}>{whole(escape(str(cell)))}</{tag}>" for cell in cells)
         return f"<tr{f' class={kind}' if kind else ''}>{inner}</tr>"
 
     def paragraphs(texts: Sequence[str]) -> list[str]:
