@@ -188,14 +188,7 @@ def ended(pid: int) -> bool:
     return not Path(f"/proc/{pid}").exists() or ") Z " in Path(f"/proc/{pid}/stat").read_text()
 
 
-STAGES = (
-    "shards/s1/*.parquet",
-    "features/pixels/*.parquet",
-    "features/pixels.parquet",
-    "probes/**/*",
-    "tables/*",
-    "manifest.json",
-)
+STAGES = ("shards/s1/*.parquet", "features/pixels/*.parquet", "features/pixels.parquet", "probes/**/*", "tables/*")
 
 
 class Undisturbed:
