@@ -160,8 +160,14 @@ def test_a_full_disk(finished: Undisturbed, folder: str, made: str, step: str):
 
 def test_a_read_only_disk(finished: Undisturbed):
     finished.forget("tables/*")
-    (finished.results / "manifest.json").unlink()  # of what is there and to be made anew, Snakemake says so itself
     with own_disk(finished.results) as disk:
+        remount(disk, "ro")
+        # Of what is there and to be made anew Snakemake says so itself, before any line of ours.
+        output = finished.clone.fail("tables", config=CONFIG)
+        assert "results/faults/manifest.json" in output
+        assert "Traceback" not in output
+        remount(disk, "rw")
+        (finished.results / "manifest.json").unlink()
         remount(disk, "ro")
         output = finished.clone.fail("tables", config=CONFIG)
         assert (

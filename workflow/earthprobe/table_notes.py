@@ -12,7 +12,6 @@ GAIN_NOTE = (
     "Gain over pixels: {metric} less that of the best of statistics and rcf with the same bands and probe, in points."
 )
 
-
 SUMMED = "{name}: {bands} have one wavelength, so that DOFA sees their sum alone, and no difference (docs/models.md)."
 
 

@@ -85,8 +85,8 @@ rule compare:
         pairs=as_json(CONFIG["compare"]),
     shell:
         "earthprobe compare --rows {params.rows} --metrics {input.metrics} --scores {input.scores}"
-        " --files {params.files} --drawn {input.drawn} --index {input.index} --pairs {params.pairs:q} --csv {output.csv} --md {output.md}"
-        " --log {log}"
+        " --files {params.files} --drawn {input.drawn} --index {input.index} --pairs {params.pairs:q}"
+        " --csv {output.csv} --md {output.md} --log {log}"
 
 
 rule figure_comparison:

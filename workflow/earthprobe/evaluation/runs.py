@@ -51,6 +51,11 @@ class Runs(NamedTuple):
     targets: Bools
     runs: Sequence[Sequence[Run]]
 
+    @property
+    def every(self) -> list[Run]:
+        """The runs of all seeds."""
+        return [run for repeats in self.runs for run in repeats]
+
 
 def runs_of(tests: Sequence[Test], threshold: float, task: str) -> Runs:
     """Gathers the scores of all seeds, and tunes on the val patches of each fit.
@@ -68,7 +73,7 @@ def runs_of(tests: Sequence[Test], threshold: float, task: str) -> Runs:
 
 
 def run(scores: Floats, fits: Sequence[Fit], threshold: float, task: str) -> Run:
-    """What the val patches of each fit say of the test patches that it scored."""
+    """What the val patches of each fit say of the test patches that it scored; without a fit nothing is tuned."""
     found = {rule: of_all(threshold, scores) for rule in RULES[1:]}
     cooled, temperatures = scores.copy(), []
     for fit in fits:
@@ -86,7 +91,7 @@ def run(scores: Floats, fits: Sequence[Fit], threshold: float, task: str) -> Run
 
 def plain(scores: Floats, threshold: float) -> Run:
     """A run of which nothing is tuned."""
-    return Run(scores, dict.fromkeys(RULES, of_all(threshold, scores)), scores, [1.0])
+    return run(scores, (), threshold, "multilabel")
 
 
 def of_all(threshold: float, scores: Floats) -> Floats:

@@ -101,14 +101,15 @@ def _evaluate(
     result = _metrics(scored, row, sure, threshold, task, source.get("probe", {}).get("protocol"))
     log.info("test: %s", result["test"])
     by = {"level": LEVEL, "draws": draws, "seed": seed, "cluster": kind, "clusters": sure.clusters}
+    tuned = _tuned(row)
     said = {
         "intervals": {name: list(ends) for name, ends in sure.overall.items()},
         "patch_intervals": {name: list(ends) for name, ends in single.overall.items()},
         "intervals_by": {**by, "repeats": len(row.runs[0])},
-        "tuned": _tuned(row),
+        "tuned": tuned,
     }
     write_json(outputs.metrics, {**result, **said, "threshold": threshold, **source})
-    _write_classes(outputs.per_class, scored[0], row, sure, threshold, source)
+    _write_classes(outputs.per_class, scored, sure, tuned, threshold, source)
     _write_draws(outputs.drawn, sure, {**by, "test": patches_of(row.ids), "task": task})
     _write_calibration(outputs.calibration, row, source)
 
@@ -122,7 +123,7 @@ def _metrics(
     scored: Sequence[Scores], row: Runs, sure: Evaluated, threshold: float, task: str, protocol: str | None
 ) -> dict[str, Any]:
     """Metrics a split: of repeats and seeds means, and those of each."""
-    every = [run for repeats in row.runs for run in repeats]
+    every = row.every
     each = [
         {**overall(row.targets, run.scores, threshold, task), **_without(found, METRICS_OF[task])}
         for run, found in zip(every, sure.each, strict=True)
@@ -159,9 +160,8 @@ def _means(each: Sequence[Mapping[str, float | int]]) -> dict[str, float | int]:
 
 def _tuned(row: Runs) -> dict[str, Any]:
     """The means over fits of what val gave."""
-    every = [run for repeats in row.runs for run in repeats]
-    temperatures = [value for run in every for value in run.temperatures]
-    means = {rule: np.mean([run.thresholds[rule].mean(axis=0) for run in every], axis=0) for rule in RULES[1:]}
+    temperatures = [value for run in row.every for value in run.temperatures]
+    means = {rule: np.mean([run.thresholds[rule].mean(axis=0) for run in row.every], axis=0) for rule in RULES[1:]}
     return {
         "temperature": float(np.exp(np.mean(np.log(temperatures)))),
         "threshold_global": float(means["global"][0]),
@@ -171,18 +171,23 @@ def _tuned(row: Runs) -> dict[str, Any]:
 
 
 def _write_classes(
-    path: Path, first: Scores, row: Runs, sure: Evaluated, threshold: float, source: Mapping[str, Any]
+    path: Path,
+    scored: Sequence[Scores],
+    sure: Evaluated,
+    tuned: Mapping[str, Any],
+    threshold: float,
+    source: Mapping[str, Any],
 ) -> None:
+    first = scored[0]
     task, found = source["task"], sure.values_by_class
     test = np.array(first.splits) == "test"
     figures = by_class(first.targets[test], first.scores[test], threshold, task)
-    if len(row.runs) > 1:  # counts of one seed, figures of all
+    if len(scored) > 1:  # counts of one seed, figures of all
         names = [name for name in PER_CLASS if name in found]
         figures = [
             tuple(float(found[name][i]) if name in names else value for name, value in zip(PER_CLASS, one, strict=True))
             for i, one in enumerate(figures)
         ]
-    tuned = _tuned(row)
     more = [name for name in (*TUNED, *CALIBRATED) if task != "single" or name in CALIBRATED]
     of_rules = {
         "threshold_global": [tuned["threshold_global"]] * len(figures),
@@ -207,9 +212,11 @@ def _write_draws(path: Path, sure: Evaluated, metadata: Mapping[str, Any]) -> No
 
 def _write_calibration(path: Path, row: Runs, source: Mapping[str, Any]) -> None:
     origin = (describe_data(source["features"]), describe_weights(source["features"]))
-    every = [run for repeats in row.runs for run in repeats]
-    targets = np.concatenate([row.targets] * len(every))
+    targets = np.concatenate([row.targets] * len(row.every))
     lines = []
-    for name, scores in (("plain", [run.scores for run in every]), ("tempered", [run.tempered for run in every])):
+    for name, scores in (
+        ("plain", [run.scores for run in row.every]),
+        ("tempered", [run.tempered for run in row.every]),
+    ):
         lines += [(name, *one, *origin) for one in reliability(targets, np.concatenate(scores))]
     write_csv(path, PROMISES, lines)

@@ -16,7 +16,7 @@ from earthprobe.config import entry_of
 from earthprobe.errors import UserError
 from earthprobe.evaluation.clusters import clusters
 from earthprobe.probes.budgets import ordered, shared
-from earthprobe.probes.data import load, parts_of, permuted, rows_of, splits_of, standardised
+from earthprobe.probes.data import SPLITS, load, parts_of, permuted, rows_of, splits_of, standardised
 from earthprobe.probes.interface import Data, Fitted
 from earthprobe.probes.protocols import applied
 from earthprobe.provenance import made_on
@@ -77,8 +77,8 @@ def run(
             rows = rows_of(features, index, label_set)
             scored = fitting.over_folds(features, rows, len(classes), said["folds"], budget)
         elif budget is not None:
-            splits = splits_of(rows_of(features, index, label_set), buffer)
-            scored = fitting.over_draws(features, splits, len(classes), budget, draws)
+            rows = pl.concat(splits_of(rows_of(features, index, label_set), buffer).values())
+            scored = fitting.over_draws(features, rows, len(classes), budget, draws)
         else:
             scored = fitting.over_splits(features, index, label_set, len(classes), buffer)
         metadata = {
@@ -157,34 +157,28 @@ class Fitting(NamedTuple):
             fitted.save,
         )
 
-    def over_draws(
-        self, features: Path, splits: Mapping[str, pl.DataFrame], classes: int, budget: int, draws: int
-    ) -> Scored:
+    def over_draws(self, features: Path, rows: pl.DataFrame, classes: int, budget: int, draws: int) -> Scored:
         """Fits on some of the train patches, drawn several times, with as large a share of val."""
-        counts = {"train": budget, "val": shared(budget, splits["train"].height, splits["val"].height)}
+        split, places, targets = rows["split"].to_numpy(), places_of(rows), label_matrix(rows["labels"], classes)
+        whole = {name: split == name for name in SPLITS}
         scored, chosen, first = [], [], None
         for draw in range(draws):
-            cut = dict(splits)
-            for number, (split, count) in enumerate(counts.items()):
-                rows = splits[split]
-                targets = label_matrix(rows["labels"], classes)
-                taken = ordered(targets, places_of(rows), (draw, number))[:count]
-                cut[split] = rows[np.sort(taken)]
+            masks = whole | cut_masks(whole, targets, places, budget, (draw,))
+            cut = {name: rows.filter(mask) for name, mask in masks.items()}
             fitted = self._fitted(standardised(parts_of(features, cut, classes), self.task, self.scale))
             first = first or fitted
             chosen.append(fitted.chosen)
-            rows = pl.concat([cut["val"], cut["test"]])
+            kept = pl.concat([cut["val"], cut["test"]])
             scored.append(
                 Scores(
-                    rows["patch_id"].to_list(),
-                    rows["split"].to_list(),
-                    np.concatenate([fitted.scores[split] for split in ("val", "test")]).astype(np.float32),
-                    label_matrix(rows["labels"], classes),
-                    [draw] * rows.height,
+                    kept["patch_id"].to_list(),
+                    kept["split"].to_list(),
+                    np.concatenate([fitted.scores[name] for name in ("val", "test")]).astype(np.float32),
+                    label_matrix(kept["labels"], classes),
+                    [draw] * kept.height,
                 )
             )
-            places = len(set(places_of(cut["train"])))
-            log.info("draw %d: %d train patches of %d places", draw, cut["train"].height, places)
+            log.info("draw %d: %d train patches", draw, cut["train"].height)
         assert first is not None  # the schema asks for at least one draw  # noqa: S101
         return Scored(
             joined(scored),
@@ -195,7 +189,7 @@ class Fitting(NamedTuple):
                 if self.scale
                 else "not at all",
                 "fitted_on": "train and val" if first.chosen.get("refit") else "train",
-                "patches": {split: rows.height for split, rows in cut.items()},
+                "patches": {name: part.height for name, part in cut.items()},
             },
             first.save,
         )
