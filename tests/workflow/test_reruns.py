@@ -219,6 +219,8 @@ EDITS = [
     ("storage/rasters", SHARDS),
     ("storage/geotiff", SHARDS),
     ("archives/countries", ARCHIVE),
+    ("borders", ARCHIVE),
+    ("outlines", {}),
     ("distance", {**ARCHIVE}),
     ("storage/row_group", SHARDS),
     ("storage/html", {**TABLE, "check": 1}),

