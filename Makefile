@@ -6,7 +6,7 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-.PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal no-pixels lint format lock docs clean
+.PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal no-pixels lint format lock docs site clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables
@@ -85,6 +85,9 @@ docs: .venv/ready  ## config/README.md from the schema, docs/models.md, and the 
 	$(BIN)/python config/write_torchgeo.py
 	$(BIN)/python config/write_models.py
 	$(BIN)/snakemake tables figures check --rulegraph dot 2>/dev/null | dot -Tpng -Gdpi=80 -o docs/images/rulegraph.png
+
+site: .venv/ready  ## the documentation as a site in site/, which needs no network to be read; a warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 
 report: .venv/ready  ## one HTML file of the demo's results
 	$(BIN)/snakemake --cores $(CORES)

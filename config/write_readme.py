@@ -1,5 +1,6 @@
 """Writes config/README.md from the schema: write_readme.py (or `make docs`)."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -65,10 +66,10 @@ def main() -> str:
             lines += ["key | takes | default | meaning", "--- | --- | --- | ---"]
             for key, below in keys.items():
                 if key != "kind":
-                    meaning = " ".join(below["description"].split())
+                    meaning = " ".join(below["description"].split()).replace("|", r"\|")
                     lines.append(f"`{key}` | {allowed(below)} | {value(below)} | {meaning}")
             lines.append("")
-    return "\n".join(lines).rstrip() + "\n"
+    return re.sub(r"(?<!`)docs/(\w+)\.md", r"[docs/\1.md](../docs/\1.md)", "\n".join(lines).rstrip() + "\n")
 
 
 if __name__ == "__main__":
