@@ -87,7 +87,7 @@ docs: .venv/ready  ## config/README.md from the schema, docs/models.md, and the 
 	$(BIN)/snakemake tables figures check --rulegraph dot 2>/dev/null | dot -Tpng -Gdpi=80 -o docs/images/rulegraph.png
 
 site: .venv/ready  ## the documentation as a site in site/, which needs no network to be read; a warning is an error
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 report: .venv/ready  ## one HTML file of the demo's results
 	$(BIN)/snakemake --cores $(CORES)

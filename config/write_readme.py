@@ -69,7 +69,14 @@ def main() -> str:
                     meaning = " ".join(below["description"].split()).replace("|", r"\|")
                     lines.append(f"`{key}` | {allowed(below)} | {value(below)} | {meaning}")
             lines.append("")
-    return re.sub(r"(?<!`)docs/(\w+)\.md", r"[docs/\1.md](../docs/\1.md)", "\n".join(lines).rstrip() + "\n")
+    return linked("\n".join(lines).rstrip() + "\n")
+
+
+def linked(text: str) -> str:
+    """Markdown in which pages are links, and no <name> in a sentence is taken for a tag."""
+    head, comment, rest = text.partition("-->")
+    plain = re.sub(r"(`[^`\n]*`)|<", lambda found: found[1] or "&lt;", rest)
+    return head + comment + re.sub(r"\bdocs/(\w+)\.md", r"[docs/\1.md](../docs/\1.md)", plain)
 
 
 if __name__ == "__main__":

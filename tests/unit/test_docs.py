@@ -243,3 +243,27 @@ def test_rows_of_tables_have_as_many_cells_as_their_heading(path: Path):
     for heading, line, rows in tables:
         for row in (heading, *rows.splitlines()):
             assert len(re.findall(r"(?<!\\)\|", row)) == line.count("|"), row
+
+
+def anchors(path: Path) -> set[str]:
+    """What a code host calls the headings of a page."""
+    headings = re.findall(r"^#+ (.*)", path.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_links_between_files_lead_somewhere(path: Path):
+    links = re.findall(r"\]\(([^)\s]+)\)", path.read_text())
+    for link in links:
+        if not link.startswith("https://"):
+            target, _, anchor = link.partition("#")
+            file = (path.parent / target).resolve() if target else path
+            assert file.exists(), link
+            assert not anchor or anchor in anchors(file), link
+
+
+@pytest.mark.parametrize("path", PAGES, ids=lambda path: f"{path.parent.name}-{path.name}")
+def test_no_sentence_has_a_name_that_a_browser_takes_for_a_tag(path: Path):
+    blocks = r"^ *```.*?^ *```|<!--.*?-->"
+    text = re.sub(blocks, "", path.read_text(), flags=re.DOTALL | re.MULTILINE)
+    assert re.findall(r"<\w[^>]*>", re.sub(r"`[^`]*`|\]\(\S*\)", "", text)) == []

@@ -1,7 +1,6 @@
 """The report: one HTML file, opened in a real browser."""
 
 import base64
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,13 +10,10 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
 
+from tests.browser import chromium, errors
 from tests.clone import TINY, Clone
 
 CATEGORIES = ("Archive", "Configuration", "Embeddings", "Probes", "Tables")
-OPTIONS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking"
-    " --disable-component-update --disable-sync --window-size=1500,900"
-)
 
 
 @pytest.fixture(scope="module")
@@ -39,18 +35,9 @@ def test_it_holds_everything_in_one_file(clone: Clone, html: Path):
 @pytest.fixture
 def browser(html: Path) -> Iterator[webdriver.Chrome]:
     """Chromium with the report open."""
-    binary, driver = shutil.which("chromium"), shutil.which("chromedriver")
-    if binary is None or driver is None:
-        pytest.skip("BROWSER ABSENT: chromium and chromedriver are not installed")
-    options = webdriver.ChromeOptions()
-    options.binary_location = binary
-    for option in OPTIONS.split():
-        options.add_argument(option)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    opened = webdriver.Chrome(options=options, service=webdriver.ChromeService(driver))
-    opened.get(html.as_uri())
-    yield opened
-    opened.quit()
+    with chromium() as opened:
+        opened.get(html.as_uri())
+        yield opened
 
 
 def find(browser: webdriver.Chrome, path: str) -> WebElement:
@@ -66,8 +53,7 @@ def open_first_of(browser: webdriver.Chrome, category: str) -> None:
 def test_it_opens_without_an_error_and_lists_its_categories(browser: webdriver.Chrome):
     for category in (*CATEGORIES, "Statistics"):
         assert find(browser, f"//span[text()='{category}']").is_displayed()
-    severe = [entry for entry in browser.get_log("browser") if entry["level"] == "SEVERE"]
-    assert severe == []
+    assert errors(browser) == []
 
 
 def test_it_shows_the_tables(browser: webdriver.Chrome):
