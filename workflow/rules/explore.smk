@@ -1,5 +1,7 @@
 """What an archive and its embeddings look like."""
 
+SEED_OF_SAMPLE = "" if CONFIG["umap"]["seed"] is None else f"--seed {CONFIG['umap']['seed']}"
+
 
 rule explore:
     """How often classes occur, and which occur together."""
@@ -64,12 +66,30 @@ rule figure_label_correlation:
         "earthprobe figure-label-correlation --csv {input.csv} --order {params.order} --images {output} --log {log}"
 
 
+rule sample:
+    """The patches that pictures of a whole archive show, the same of all feature sets."""
+    input:
+        package("steps.sample"),
+        index="<results>/index.parquet",
+    output:
+        ensure("<results>/sample.parquet", non_empty=True),
+    log:
+        "<logs>/sample.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        sample=CONFIG["umap"]["sample"],
+        seed=SEED_OF_SAMPLE,
+    shell:
+        "earthprobe sample --index {input.index} --sample {params.sample} {params.seed} --output {output} --log {log}"
+
+
 rule umap:
     """Embeddings in two dimensions: once for all label sets, since umap-learn compiles itself in each process."""
     input:
         package("steps.umap"),
         features="<results>/features/{features}.parquet",
-        index="<results>/index.parquet",
+        sample="<results>/sample.parquet",
     output:
         ensure("<results>/umap/{features}.parquet", non_empty=True),
     log:
@@ -82,12 +102,11 @@ rule umap:
     resources:
         mem_mb=memory(1200, 3),
     params:
-        sample=CONFIG["umap"]["sample"],
         neighbors=CONFIG["umap"]["neighbors"],
         min_distance=CONFIG["umap"]["min_distance"],
-        seed="" if CONFIG["umap"]["seed"] is None else f"--seed {CONFIG['umap']['seed']}",
+        seed=SEED_OF_SAMPLE,
     shell:
-        "earthprobe umap --features {input.features} --index {input.index} --sample {params.sample}"
+        "earthprobe umap --features {input.features} --sample {input.sample}"
         " --neighbors {params.neighbors} --min-distance {params.min_distance} {params.seed} --threads {threads}"
         " --output {output} --log {log}"
 
@@ -120,6 +139,7 @@ rule figure_umap:
 
 localrules:
     explore,
+    sample,
     figure_class_distribution,
     figure_label_correlation,
     figure_umap,

@@ -187,7 +187,7 @@ def write_coordinates(path: Path, index: Path, count: int) -> np.ndarray:
     ids = pl.read_parquet(index)["patch_id"].to_list()[:count]
     points = np.random.default_rng(3).normal(size=(count, 2)).astype(np.float32)
     schema = pa.schema([("patch_id", pa.string()), ("x", pa.float32()), ("y", pa.float32())])
-    metadata = {"data": "simulated archive x", "weights": "random weights (seed 0)", "train_patches": 600}
+    metadata = {"data": "simulated archive x", "weights": "random weights (seed 0)", "patches": 600}
     columns = [pa.array(ids), pa.array(points[:, 0]), pa.array(points[:, 1])]
     pq.write_table(pa.table(columns, schema=with_metadata(schema, metadata)), path)
     return points
@@ -223,7 +223,7 @@ def test_umap_panels(index: Path, tmp_path: Path, drawn: list[Figure], monkeypat
             assert (counts.T > 0).sum() == pytest.approx(opaque.sum(), abs=3)
     assert kinds == {1, 2}  # some classes by points, some by density
     text = texts(drawn[0])
-    assert "UMAP of 500 of 600 train patches" in text
+    assert "UMAP of 500 of 600 patches" in text
     assert "1 class is in none of them" in text
     assert "random weights (seed 0)" in text
 

@@ -97,7 +97,7 @@ def draw(csv: Path, coordinates: Path, index: Path, label_set: str, outputs: Seq
     for axes in panels[len(names) :]:
         axes.set_axis_off()
     absent = int((~has.any(axis=0)).sum())
-    shown = f"{len(points):,} of {source['train_patches']:,} train patches"
+    shown = f"{len(points):,} of {source['patches']:,} patches"
     lacking = f"{count(absent, 'class is', 'classes are')} in none of them" if absent else ""
     note(figure, f"UMAP of {shown}; red: patches with the class", source["data"], source["weights"], lacking)
     save(figure, outputs)

@@ -1,7 +1,7 @@
-"""Lay embeddings out in two dimensions.
+"""Lay embeddings out in two dimensions, and find the patches whose embeddings are alike.
 
-The coordinates do not depend on the label set, so that one process, which compiles umap-learn's functions once,
-serves the panels of every label set.
+Neither depends on the label set, so that one process, which compiles umap-learn's functions once, serves the panels of
+every label set.
 """
 
 import logging
@@ -21,57 +21,53 @@ from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
 
 log = logging.getLogger(__name__)
 
-FEWEST = 100
-"""Patches of each class that the sample keeps if there are as many, so that rare classes can be seen."""
-
-
 LEAST = 4
 """Patches without which there is nothing to lay out: umap-learn fails on fewer."""
+
+ALIKE = 10
+"""The nearest patches that are kept of each."""
+
+BLOCK = 2**24
+"""Similarities that are held at the same time: 64 MiB."""
 
 
 def run(
     *,
     features: Path,
-    index: Path,
-    sample: int,
+    sample: Path,
     neighbors: int,
     min_distance: float,
     seed: int | None = None,
     threads: int = 1,
     output: Path,
 ) -> None:
-    """Writes UMAP coordinates of a sample of the train split.
+    """Writes UMAP coordinates of a sample of patches, and of each the patches of the sample nearest to it.
 
     Args:
         features: the merged embeddings.
-        index: ``index.parquet``, for the split and for a sample that keeps rare classes.
-        sample: the most patches to take.
+        sample: ``sample.parquet``; those of it that the feature set has are laid out.
         neighbors: UMAP's number of neighbours.
         min_distance: UMAP's smallest distance between points.
-        seed: the seed of sample and layout; None lets umap-learn use all threads, and each run differs.
+        seed: the seed of the layout; None lets umap-learn use all threads, and each run differs.
         threads: CPU threads.
-        output: columns ``patch_id``, ``x`` and ``y``, ordered by ``patch_id``.
+        output: columns ``patch_id``, ``x`` and ``y``, ordered by ``patch_id``; ``nearest``, the rows of this file that
+            are nearest by cosine of the standardised embeddings, and ``similarity``, their cosines.
 
     Raises:
-        UserError: there are hardly any train patches.
+        UserError: there are hardly any of these patches.
     """
     import umap
 
     with replacing(output) as part:
-        # The finest of the label sets: what is rare in it is kept.
-        classes = read_metadata(index)["classes"]
-        finest = f"labels_{max(classes, key=lambda name: len(classes[name]))}"
-        known = pl.read_parquet(index, columns=["patch_id", "split", finest])
         ids = pl.read_parquet(features, columns=["patch_id"]).with_row_index("row")
-        train = ids.join(known.filter(pl.col("split") == "train"), on="patch_id", how="inner", maintain_order="left")
-        rng = np.random.default_rng(seed)
-        chosen = train[stratified(train[finest], sample, rng)]
+        chosen = ids.join(pl.read_parquet(sample), on="patch_id", how="semi", maintain_order="left")
         (vectors,) = read_embeddings(features, [chosen["row"].to_numpy()])
-        log.info("%d of %d train patches", len(chosen), len(train))
+        log.info("%d of %d patches", len(chosen), len(ids))
         if len(chosen) < LEAST:
             raise UserError(
-                f"{features} has {len(chosen)} train patches, too few to lay out: at least {LEAST} are needed"
+                f"{features} has {len(chosen)} patches of {sample}, too few to lay out: at least {LEAST} are needed"
             )
+        vectors = standardised(vectors)
         layout = umap.UMAP(
             n_neighbors=min(neighbors, len(vectors) - 1),
             min_dist=min_distance,
@@ -79,14 +75,24 @@ def run(
             n_jobs=threads if seed is None else 1,
             verbose=True,  # the command line sends it to the log
             init="spectral" if len(vectors) > 10 * neighbors else "random",
-        ).fit_transform(standardised(vectors))
+        ).fit_transform(vectors)
+        nearest, similarity = alike(vectors, min(ALIKE, len(vectors) - 1))
         source = read_metadata(features)
+        kept = nearest.shape[1]
         schema = with_metadata(
-            pa.schema([("patch_id", pa.string()), ("x", pa.float32()), ("y", pa.float32())]),
+            pa.schema(
+                [
+                    ("patch_id", pa.string()),
+                    ("x", pa.float32()),
+                    ("y", pa.float32()),
+                    ("nearest", pa.list_(pa.uint32(), kept)),
+                    ("similarity", pa.list_(pa.float32(), kept)),
+                ]
+            ),
             {
                 "data": describe_data(source),
                 "weights": describe_weights(source),
-                "train_patches": len(train),
+                "patches": len(ids),
                 "umap": {
                     "version": umap.__version__,
                     "neighbors": neighbors,
@@ -95,8 +101,9 @@ def run(
                 },
             },
         )
-        columns = [chosen["patch_id"].to_list(), *layout.astype(np.float32).T]
-        pq.write_table(pa.table([pa.array(c) for c in columns], schema=schema), part)
+        columns = [pa.array(column) for column in (chosen["patch_id"].to_list(), *layout.astype(np.float32).T)]
+        columns += [pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), kept) for found in (nearest, similarity)]
+        pq.write_table(pa.table(columns, schema=schema), part)
         check_ids(part, chosen["patch_id"].to_list())
 
 
@@ -108,19 +115,25 @@ def standardised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return result
 
 
-def stratified(labels: pl.Series, sample: int, rng: np.random.Generator) -> list[int]:
-    """Rows of a sample in which no class that has :data:`FEWEST` patches has fewer, as far as ``sample`` allows.
+def alike(vectors: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
+    """The rows nearest to each row by cosine, without itself, and their cosines, both of shape (rows, k).
 
-    A patch belongs to the stratum of its rarest class. Each stratum gives its first patches, in random order,
-    up to :data:`FEWEST`; the rest of the sample is drawn from all others alike.
+    Args:
+        vectors: shape (rows, dimensions).
+        k: how many, fewer than rows.
     """
-    if len(labels) <= sample:
-        return list(range(len(labels)))
-    rows = pl.DataFrame({"row": pl.int_range(len(labels), eager=True), "label": labels}).explode("label")
-    rows = rows.join(rows.group_by("label").len(), on="label", how="left", nulls_equal=True)
-    strata = rows.sort("len", "label").unique("row", keep="first", maintain_order=True).select("row", "label")
-    order = rng.permutation(len(labels))
-    strata = strata.with_columns(order=pl.Series(order)[strata["row"]]).sort("order")
-    place = strata.select(pl.int_range(pl.len()).over("label"))[:, 0]
-    first = strata.with_columns(late=place >= FEWEST).sort("late", "order", maintain_order=True)
-    return sorted(first["row"][:sample].to_list())
+    length = np.linalg.norm(vectors, axis=1, keepdims=True)
+    directions = vectors / np.maximum(length, np.finfo(np.float32).tiny)
+    at_once = max(1, BLOCK // len(vectors))
+    rows = np.empty((len(vectors), k), np.uint32)
+    cosines = np.empty((len(vectors), k), np.float32)
+    for start in range(0, len(vectors), at_once):
+        here = directions[start : start + at_once] @ directions.T
+        number = np.arange(len(here))
+        here[number, start + number] = -np.inf
+        found = np.argpartition(-here, k - 1, axis=1)[:, :k]
+        near = np.take_along_axis(here, found, axis=1)
+        order = np.lexsort((found, -near))
+        rows[start : start + at_once] = np.take_along_axis(found, order, axis=1)
+        cosines[start : start + at_once] = np.take_along_axis(near, order, axis=1)
+    return rows, cosines
