@@ -134,10 +134,9 @@ def _metrics(
             for one, run in zip(each, every, strict=True)
         ]
     result: dict[str, Any] = {"test": _means(each)}
-    if len(row.runs[0]) == 1:
-        vals = [(one, np.array(one.splits) == "val") for one in scored]
-        result["val"] = _means([overall(one.targets[val], one.scores[val], threshold, task) for one, val in vals])
-    else:
+    vals = [(one, np.array(one.splits) == "val") for one in scored]
+    result["val"] = _means([overall(one.targets[val], one.scores[val], threshold, task) for one, val in vals])
+    if len(row.runs[0]) > 1:
         result["repeats"] = each
     if len(row.runs) > 1:
         repeats = len(row.runs[0])
