@@ -26,6 +26,7 @@ include: "workflow/rules/probes.smk"
 include: "workflow/rules/controls.smk"
 include: "workflow/rules/budgets.smk"
 include: "workflow/rules/report.smk"
+include: "workflow/rules/explorer.smk"
 include: "workflow/rules/provenance.smk"
 
 
@@ -35,3 +36,4 @@ rule all:
         rules.check.output,
         rules.tables.input,
         rules.figures.input,
+        rules.explorer.output,

@@ -64,6 +64,8 @@ ROWS = [
     for probe in PROBES
     for row in (probe, *([probe + ENSEMBLE] if max(len(SEEDS[features]), PROBES[probe]["seeds"]) > 1 else []))
 ] + [("control", name) for name in CONTROLS]
+# Without the means over seeds, and without controls.
+PROBED = [(features, probe) for features in SHOWN for probe in PROBES]
 BUDGETS = [str(budget) for budget in CONFIG["label_budgets"]]
 CURVES = [(features, probe, budget) for features in SHOWN for probe in PROBES for budget in BUDGETS]
 BEYOND = [(features, PERMUTED_PROBE) for features in SHOWN] + [("control", name) for name in PREDICTORS]
@@ -171,6 +173,15 @@ def rows_of(file):
             else f"<results>/probes/{features}/{{labels}}/{probe}/{file}"
         )
         for features, probe in ROWS
+    ]
+
+
+def probed(file, labels):
+    """A file of each feature set and probe, of one label set or of several."""
+    return [
+        f"<results>/probes/{features}/{name}/{probe}/{file}"
+        for name in ([labels] if isinstance(labels, str) else labels)
+        for features, probe in PROBED
     ]
 
 

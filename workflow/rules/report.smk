@@ -258,6 +258,7 @@ rule tables:
         expand("<results>/tables/classification_{labels}.csv", labels=LABEL_SETS),
         expand("<results>/tables/comparison_{labels}.csv", labels=LABEL_SETS),
         expand("<results>/tables/ablation_{ablation}_{labels}.csv", ablation=ABLATIONS, labels=LABEL_SETS),
+        expand("<results>/tables/doubtful_labels_{labels}.csv", labels=LABEL_SETS),
         "<results>/rejected.csv",
         "<results>/config.yaml",
         "<results>/manifest.json",

@@ -49,15 +49,23 @@ def size_of(paths: Sequence[Path]) -> int:
     return max(sides)
 
 
-def read_patches(path: Path, wanted: Collection[str]) -> dict[str, dict[str, npt.NDArray[Any]]]:
+def read_patches(
+    path: Path, wanted: Collection[str], bands: Collection[str] | None = None
+) -> dict[str, dict[str, npt.NDArray[Any]]]:
     """Reads single patches of a shard: only the row groups that hold one of them.
+
+    Args:
+        path: the shard.
+        wanted: ids of patches.
+        bands: those to read where the shard has them all; else, and where none are given, all.
 
     Returns:
         patch_id -> band -> pixels as they are stored, for those of ``wanted`` that the shard holds.
     """
     found: dict[str, dict[str, npt.NDArray[Any]]] = {}
     with parquet(path) as file:
-        bands = [name for name in file.schema_arrow.names if name != "patch_id"]
+        there = [name for name in file.schema_arrow.names if name != "patch_id"]
+        bands = list(bands) if bands and set(bands) <= set(there) else there
         for group in range(file.num_row_groups):
             ids = file.read_row_group(group, columns=["patch_id"])["patch_id"].to_pylist()
             rows = [row for row, patch_id in enumerate(ids) if patch_id in wanted]

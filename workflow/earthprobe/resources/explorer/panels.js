@@ -1,0 +1,184 @@
+"use strict";
+// Layouts side by side: a feature set's UMAP or the map, each drawn by deck.gl.
+
+const SPAN = 100; // the side of a layout's square
+const panels = [];
+
+const nameOf = (view) => (view === "map" ? "map" : meta.features[view].name);
+const judgeOf = (panel, state) => (panel.view === "map" ? state.judge : panel.view);
+
+// Where a patch is in a view; null where it is not.
+function spot(view, patch) {
+  const source = view === "map" ? columns.place : columns[`xy-${view}`];
+  const [x, y] = [source[2 * patch], source[2 * patch + 1]];
+  if (view === "map") return Number.isFinite(x) && Number.isFinite(y) ? [x, y] : null;
+  return x === meta.nowhere ? null : [(SPAN * x) / meta.nowhere, (SPAN * y) / meta.nowhere];
+}
+
+function bounds(view) {
+  if (view !== "map") return [0, 0, SPAN, SPAN];
+  const box = [Infinity, Infinity, -Infinity, -Infinity];
+  for (let patch = 0; patch < meta.count; patch++) {
+    const at = spot("map", patch);
+    if (!at) continue;
+    box[0] = Math.min(box[0], at[0]);
+    box[1] = Math.min(box[1], at[1]);
+    box[2] = Math.max(box[2], at[0]);
+    box[3] = Math.max(box[3], at[1]);
+  }
+  return box;
+}
+
+function wholeView(panel) {
+  const [west, south, east, north] = bounds(panel.view);
+  const { clientWidth: width, clientHeight: height } = panel.canvas;
+  const scale = Math.min(width / Math.max(east - west, 0.1), (height - 40) / Math.max(north - south, 0.1));
+  return { target: [(west + east) / 2, (south + north) / 2, 0], zoom: Math.log2(0.92 * scale), minZoom: -10, maxZoom: 20 };
+}
+
+function addPanel(view, views, on) {
+  const element = document.createElement("div");
+  element.className = "panel";
+  const select = document.createElement("select");
+  select.ariaLabel = "what this panel shows";
+  views.forEach((v) => select.add(new Option(v === "map" ? "Map" : `UMAP of ${nameOf(v)}`, v)));
+  select.value = view;
+  const canvas = document.createElement("div");
+  canvas.className = "canvas";
+  const note = document.createElement("p");
+  element.append(canvas, select, note);
+  document.getElementById("panels").append(element);
+  const panel = { element, select, canvas, note, view, number: panels.length };
+  select.onchange = () => {
+    panel.view = select.value === "map" ? "map" : Number(select.value);
+    panel.land = null;
+    panel.deck.setProps({ initialViewState: wholeView(panel) });
+    on.change(panel);
+  };
+  panels.push(panel);
+  panel.deck = new deck.Deck({
+    parent: canvas,
+    views: new deck.OrthographicView({ flipY: false }),
+    initialViewState: wholeView(panel),
+    controller: { doubleClickZoom: false },
+    pickingRadius: 4,
+    getCursor: ({ isDragging, isHovering }) => (isDragging ? "grabbing" : isHovering ? "pointer" : "grab"),
+    onHover: ({ index, layer, x, y }) => on.hover(layer?.id === "points" ? panel.rows[index] : -1, panel, x, y),
+    onClick: ({ index, layer }) => on.click(layer?.id === "points" ? panel.rows[index] : -1, panel),
+    layers: [],
+  });
+  return panel;
+}
+
+// Positions and colours of patches as deck.gl takes them, those in front last.
+function packed(view, patches, colours) {
+  const rows = new Uint32Array(patches.length);
+  const positions = new Float32Array(3 * patches.length);
+  const fills = new Uint8Array(4 * patches.length);
+  let length = 0;
+  const put = (patch, fill) => {
+    const at = spot(view, patch);
+    if (!at) return;
+    rows[length] = patch;
+    positions.set(at, 3 * length);
+    fills.set(fill, 4 * length);
+    fills[4 * length + 3] = 235;
+    length++;
+  };
+  if (colours.ramp) {
+    const none = rgb(colours.unscored[1]);
+    const values = Array.from(patches, colours.of);
+    patches.forEach((patch, place) => Number.isNaN(values[place]) && put(patch, none));
+    patches.forEach((patch, place) => Number.isNaN(values[place]) || put(patch, RAMP[Math.round(255 * values[place])]));
+  } else {
+    const fillOf = colours.entries.map(([, colour]) => rgb(colour));
+    const entry = Uint8Array.from(patches, colours.of);
+    // What is grey in the legend lies behind, and where it matters the first entries lie in front.
+    for (let last = colours.front ? fillOf.length - 1 : 0; last >= 0; last--) {
+      patches.forEach((patch, place) => (colours.front ? entry[place] === last : true) && put(patch, fillOf[entry[place]]));
+    }
+  }
+  return { length, rows, positions, fills };
+}
+
+function land() {
+  const { coast, "coast-starts": starts } = columns;
+  const rings = [];
+  for (let ring = 0; ring + 1 < starts.length; ring++) {
+    const corners = [];
+    for (let corner = starts[ring]; corner < starts[ring + 1]; corner++) corners.push([coast[2 * corner], coast[2 * corner + 1]]);
+    rings.push(corners);
+  }
+  return rings;
+}
+
+function pointLayer(id, { length, positions, fills }, radius, more) {
+  return new deck.ScatterplotLayer({
+    id,
+    data: { length, attributes: { getPosition: { value: positions, size: 3 }, getFillColor: { value: fills, size: 4, type: "unorm8" } } },
+    getRadius: radius,
+    radiusUnits: "pixels",
+    ...more,
+  });
+}
+
+function ringLayer(id, patches, view, radius, colour, width) {
+  return new deck.ScatterplotLayer({
+    id,
+    data: patches.map((patch) => spot(view, patch)).filter(Boolean),
+    getPosition: (at) => at,
+    getRadius: radius,
+    radiusUnits: "pixels",
+    filled: false,
+    stroked: true,
+    getLineColor: colour,
+    getLineWidth: width,
+    lineWidthUnits: "pixels",
+  });
+}
+
+// Draws what is shown anew; `points` says whether points or their colours changed, or what is marked alone.
+function drawPanel(panel, state, shown, points) {
+  const { view } = panel;
+  const radius = meta.count < 3000 ? 4 : meta.count < 40000 ? 2.2 : 1.3;
+  if (points || !panel.points) {
+    const packedPoints = packed(view, shown, scheme(state, judgeOf(panel, state)));
+    panel.rows = packedPoints.rows;
+    panel.points = [];
+    if (view === "map") {
+      panel.land ??= land();
+      const rings = { data: panel.land, getPolygon: (ring) => ring, getFillColor: [240, 240, 236], extruded: false };
+      panel.points.push(new deck.SolidPolygonLayer({ id: "land", ...rings }));
+      const lines = { data: panel.land, getPath: (ring) => ring, getColor: [170, 170, 165], getWidth: 1, widthUnits: "pixels" };
+      panel.points.push(new deck.PathLayer({ id: "coast", ...lines }));
+    }
+    if (shown.length < meta.count) {
+      const rest = Uint32Array.from({ length: meta.count }, (_, patch) => patch);
+      panel.points.push(pointLayer("rest", packed(view, rest, { entries: [["", "#e4e4e4"]], of: () => 0 }), radius, {}));
+    }
+    panel.points.push(pointLayer("points", packedPoints, radius, { pickable: true }));
+    panel.note.textContent = `${packedPoints.length.toLocaleString()} patches${packedPoints.length < shown.length ? `; ${(shown.length - packedPoints.length).toLocaleString()} shown elsewhere have no place here` : ""}`;
+  }
+  const marked = state.selected < 0 ? [] : [state.selected];
+  const near = marked.flatMap((patch) => nearestOf(judgeOf(panels[state.active], state), patch).map(([other]) => other));
+  panel.deck.setProps({
+    layers: [
+      ...panel.points,
+      ringLayer("near", near, view, radius + 2.5, [0, 0, 0, 150], 1),
+      ringLayer("selected-halo", marked, view, radius + 5, [255, 255, 255], 5),
+      ringLayer("selected", marked, view, radius + 5, [0, 0, 0], 2.5),
+    ],
+  });
+  panel.element.classList.toggle("active", panel.number === state.active && panels.length > 1);
+}
+
+// The patches nearest to one by a feature set, and their cosines.
+function nearestOf(features, patch) {
+  const nearest = columns[`nearest-${features}`];
+  const kept = nearest.length / meta.count;
+  const found = [];
+  for (let place = patch * kept; place < (patch + 1) * kept; place++) {
+    if (nearest[place] !== MISSING) found.push([nearest[place], columns[`similarity-${features}`][place] / 1e4]);
+  }
+  return found;
+}
