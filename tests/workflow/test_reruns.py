@@ -267,6 +267,7 @@ EDITS = [
     ("probes/linear", ONE_KIND),
     ("probes/mlp", ONE_KIND),
     ("probes/knn", {}),
+    ("probes/search", {}),
     ("probes/linear_sgd", {}),
     ("steps/evaluate", EVALUATE),
     ("evaluation/metrics", {**EVALUATE, **GALLERY}),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from earthprobe.probes import knn
+from earthprobe.probes import knn, search
 from earthprobe.probes.interface import Data, Part
 from sklearn.neighbors import KNeighborsClassifier, NearestNeighbors
 
@@ -54,9 +54,9 @@ def brute_force(data: Data, metric: str, k: int, split: str = "test") -> np.ndar
 @pytest.fixture
 def tiny_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
     """So few patches at the same time that all that is done in pieces is."""
-    monkeypatch.setattr(knn, "QUERIES", 7)
-    monkeypatch.setattr(knn, "BLOCK", 5)
-    monkeypatch.setattr(knn, "CANDIDATES", 50)
+    monkeypatch.setattr(search, "QUERIES", 7)
+    monkeypatch.setattr(search, "BLOCK", 5)
+    monkeypatch.setattr(search, "CANDIDATES", 50)
 
 
 @pytest.mark.parametrize("metric", METRICS)
@@ -81,8 +81,8 @@ def test_scores_by_l2_are_scikit_learns(k: int):
 def test_scores_by_cosine_are_weighted_by_similarity(temperature: float):
     data = random_data(seed=2)
     train, test = data.parts["train"], data.parts["test"]
-    search = NearestNeighbors(n_neighbors=20, metric="cosine").fit(train.features.astype(np.float64))
-    distance, rows = search.kneighbors(test.features.astype(np.float64))
+    theirs = NearestNeighbors(n_neighbors=20, metric="cosine").fit(train.features.astype(np.float64))
+    distance, rows = theirs.kneighbors(test.features.astype(np.float64))
     weights = np.exp((1 - distance) / temperature)
     want = (weights[:, :, None] * train.targets[rows]).sum(axis=1) / weights.sum(axis=1, keepdims=True)
     got = knn.fit(data, threads=1, metric="cosine", temperature=temperature).scores["test"]
