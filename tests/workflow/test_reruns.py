@@ -129,6 +129,7 @@ RELIABLE = {"figure_reliability": 2}
 PROBES = {"figure_f2_per_class": 2, **RELIABLE, "figure_confusion": 6, **GALLERY}
 TABLE = {"table": 1, "manifest": 1}
 COMPARE = {"compare": 1, "figure_comparison": 1}
+NEAR = {"neighbors": 2, "retrieval": 1}
 SEEN = {"umap": 2, "figure_umap": 2}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
@@ -267,7 +268,11 @@ EDITS = [
     ("probes/linear", ONE_KIND),
     ("probes/mlp", ONE_KIND),
     ("probes/knn", {}),
-    ("probes/search", {}),
+    ("probes/search", NEAR),
+    ("probes/fits", NEAR),
+    ("steps/neighbors", NEAR),
+    ("steps/retrieval", {"retrieval": 1}),
+    ("evaluation/retrieval", {"retrieval": 1}),
     ("probes/linear_sgd", {}),
     ("steps/evaluate", EVALUATE),
     ("evaluation/metrics", {**EVALUATE, **GALLERY}),

@@ -257,6 +257,7 @@ rule tables:
     input:
         expand("<results>/tables/classification_{labels}.csv", labels=LABEL_SETS),
         expand("<results>/tables/comparison_{labels}.csv", labels=LABEL_SETS),
+        expand("<results>/tables/retrieval_{labels}.csv", labels=LABEL_SETS),
         expand("<results>/tables/ablation_{ablation}_{labels}.csv", ablation=ABLATIONS, labels=LABEL_SETS),
         expand("<results>/tables/doubtful_labels_{labels}.csv", labels=LABEL_SETS),
         "<results>/rejected.csv",

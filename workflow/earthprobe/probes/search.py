@@ -12,8 +12,9 @@ METRICS = ("l2", "cosine")
 QUERIES, BLOCK = 512, 2**15
 """Patches that are compared at the same time: a table of 64 MiB."""
 
-CANDIDATES = 2**13
-"""Neighbours that are compared in double precision at the same time: 48 MiB of 768 dimensions."""
+CANDIDATES = 2**11
+"""Neighbours that are compared in double precision at the same time: 12 MiB of 768 dimensions, so little that the
+system does not ask for the room to be given back each time."""
 
 SPARE = 8
 """Further neighbours that are compared once more in double precision, since a matrix product rounds."""
