@@ -16,7 +16,8 @@ from earthprobe.registry import PACKAGE
 from tests.clone import DOFA, TINY, Clone, Graph
 from tests.conftest import REPOSITORY
 
-TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1}
+PLACED = {"by_place": 2, "figure_distance": 2, "figure_map": 2}
+TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **PLACED}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
     "figure_f2_per_class": 2,
@@ -73,7 +74,7 @@ def test_a_new_probe(clone: Clone):
 
 def test_a_new_feature_set(clone: Clone):
     jobs = clone.planned(config=changed("features.other", {**DOFA, "wavelengths": [5.405, 5.405]}))
-    new = {"embed_weights": 1, "embed": 3, "cost": 1, "merge": 1, "train": 6}
+    new = {"embed_weights": 1, "embed": 3, "cost": 1, "merge": 1, "train": 6, "neighbors": 1, "retrieval": 2}
     assert jobs == {**new, "evaluate": 6, **TABLES, **ALL_PROBES, **UMAP, "config": 1}
 
 
@@ -130,6 +131,8 @@ PROBES = {"figure_f2_per_class": 2, **RELIABLE, "figure_confusion": 6, **GALLERY
 TABLE = {"table": 1, "manifest": 1}
 COMPARE = {"compare": 1, "figure_comparison": 1}
 NEAR = {"neighbors": 2, "retrieval": 1}
+MAPPED = {"figure_distance": 1, "figure_map": 1}
+PLACES = {"by_place": 1, **MAPPED}
 SEEN = {"umap": 2, "figure_umap": 2}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
@@ -138,20 +141,24 @@ EVALUATE = {
     **TABLE,
     **COMPARE,
     **RELIABLE,
+    **PLACES,
     "figure_f2_per_class": 2,
     "figure_confusion": 6,
     "figure_cost": 1,
 }
 TRAIN = {"train": 6, **EVALUATE, **GALLERY}
-MERGE = {"merge": 2, **TRAIN, **SEEN}
+MERGE = {"merge": 2, **TRAIN, **SEEN, **NEAR}
 EMBED = {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}
 LEFT_OUT = {"rejected": 1, "check": 1}
 SHARDS = {"shard": 3, "shard_statistics": 1, **LEFT_OUT, **EMBED, **GALLERY}
-INDEX = {"index": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN}
+INDEX = {"index": 1, "distance": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN, **NEAR}
 ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
 EVERYTHING = {"simulate": 1, **ARCHIVE}
 ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, **COMPARE, "umap": 1, "figure_umap": 1}
 ONE_MODEL |= {
+    "neighbors": 1,
+    "retrieval": 1,
+    **PLACES,
     "cost": 1,
     "figure_cost": 1,
     "figure_reliability": 1,
@@ -168,7 +175,7 @@ ONE_KIND = {
     "figure_confusion": 2,
     "figure_gallery": 2,
 }
-ONE_KIND |= {"figure_cost": 1, **RELIABLE}
+ONE_KIND |= {"figure_cost": 1, **RELIABLE, **PLACES}
 TWO_KINDS = ONE_KIND | {"train": 4, "evaluate": 4, "figure_confusion": 4, "figure_gallery": 4}
 
 EDITS = [
@@ -220,8 +227,13 @@ EDITS = [
     ("storage/rasters", SHARDS),
     ("storage/geotiff", SHARDS),
     ("archives/countries", ARCHIVE),
-    ("borders", ARCHIVE),
-    ("outlines", {}),
+    ("borders", {**ARCHIVE}),
+    ("outlines", {"figure_map": 1}),
+    ("steps/distance", {"distance": 1, **PLACES}),
+    ("steps/by_place", PLACES),
+    ("evaluation/places", PLACES),
+    ("figures/distance", {"figure_distance": 1}),
+    ("figures/map", {"figure_map": 1}),
     ("distance", {**ARCHIVE}),
     ("storage/row_group", SHARDS),
     ("storage/html", {**TABLE, "check": 1}),

@@ -187,6 +187,12 @@ MORE_OF: Mapping[str, Sequence[Metric]] = {
 BEST = {"multilabel": "map_macro", "single": "balanced_accuracy"}
 """The metric by which feature sets are compared: none of a threshold's, and each class counts alike."""
 
+OF_FEW = {
+    "multilabel": ("map_micro", "f2_micro", "map_macro_occurring"),
+    "single": ("accuracy", "balanced_accuracy", "f1_macro_occurring"),
+}
+"""The metrics of few patches, that which figures draw first: none counts a class that nothing has as 0."""
+
 
 def heading_of(name: str) -> str:
     """What a metric is called in a sentence, without its unit."""
