@@ -139,7 +139,7 @@ PLACES = [
     ("shards/s1", "shards/s1/*.parquet", "shard"),
     ("features", "features/pixels/*.parquet", "embed"),
     ("features", "features/pixels.parquet", "merge"),
-    ("tables", "tables/*", "compare"),
+    ("tables", "tables/*", "(compare|retrieval|by-place)"),
 ]
 
 

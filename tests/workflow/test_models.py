@@ -77,8 +77,11 @@ def test_a_new_feature_set_runs_its_own_jobs_alone(clone: Clone, study: dict[str
     jobs = clone.planned("tables", config=more)
     assert {name: jobs[name] for name in jobs if name not in ("config", "tables")} == {
         "take_vectors": 1,
+        "neighbors": 1,
+        "retrieval": 1,
         "train": 1,
         "evaluate": 1,
+        "by_place": 1,
         "compare": 1,
         "table": 1,
         "manifest": 1,
