@@ -190,33 +190,36 @@ rule figure_confusion:
 
 
 rule figure_gallery:
-    """The test patches of each class that a probe scored best and worst."""
+    """The test patches of each class that the best probe scored best and worst."""
     input:
         package("figures.gallery"),
-        scores="<results>/probes/{features}/{labels}/{probe}/scores.parquet",
+        metrics=expand("<results>/probes/{{features}}/{{labels}}/{probe}/metrics.json", probe=PROBES),
+        scores=expand("<results>/probes/{{features}}/{{labels}}/{probe}/scores.parquet", probe=PROBES),
         shards=lambda wc: expand(
             "<results>/shards/{sensor}/{shard}.parquet", sensor=shown_by(wc.features), shard=SHARDS
         ),
     output:
-        png=report(
-            "<results>/figures/gallery_{features}_{labels}_{probe}.png",
+        jpg=report(
+            "<results>/figures/gallery_{features}_{labels}.jpg",
             caption="../report/gallery.rst",
             category="Probes",
-            labels={"figure": "gallery", "features": "{features}", "classes": "{labels}", "probe": "{probe}"},
+            labels={"figure": "gallery", "features": "{features}", "classes": "{labels}", "probe": "best"},
         ),
-        pdf="<results>/figures/gallery_{features}_{labels}_{probe}.pdf",
-        csv="<results>/figures/gallery_{features}_{labels}_{probe}.csv",
+        pdf="<results>/figures/gallery_{features}_{labels}.pdf",
+        csv="<results>/figures/gallery_{features}_{labels}.csv",
     log:
-        "<logs>/figure_gallery/{features}/{labels}/{probe}.log",
+        "<logs>/figure_gallery/{features}/{labels}.log",
     benchmark:
-        "<benchmarks>/figure_gallery/{features}/{labels}/{probe}.tsv"
+        "<benchmarks>/figure_gallery/{features}/{labels}.tsv"
     conda:
         "../../envs/environment.yaml"
     params:
+        probes=list(PROBES),
         threshold=CONFIG["threshold"],
     shell:
-        "earthprobe figure-gallery --csv {output.csv} --probe {wildcards.probe} --scores {input.scores}"
-        " --threshold {params.threshold} --shards {input.shards} --images {output.png} {output.pdf} --log {log}"
+        "earthprobe figure-gallery --csv {output.csv} --probes {params.probes} --metrics {input.metrics}"
+        " --scores {input.scores} --threshold {params.threshold} --shards {input.shards}"
+        " --images {output.jpg} {output.pdf} --log {log}"
 
 
 rule config:
@@ -281,10 +284,12 @@ rule figures:
         expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
         expand("<results>/figures/reliability_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
         expand(
-            "<results>/figures/{kind}_{features}_{labels}_{probe}.png",
-            kind=("confusion", "gallery") if SENSORS else ("confusion",),
+            "<results>/figures/confusion_{features}_{labels}_{probe}.png",
             features=SHOWN,
             labels=LABEL_SETS,
             probe=PROBES,
+        ),
+        expand(
+            "<results>/figures/gallery_{features}_{labels}.jpg", features=SHOWN if SENSORS else [], labels=LABEL_SETS
         ),
         "<results>/config.yaml",

@@ -1,5 +1,6 @@
 """Figures by their content: what is drawn equals the CSV beside it."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import with_metadata
 from earthprobe.storage.pixels import read_patches
 from matplotlib.figure import Figure
+from PIL import Image
 from torchgeo.datasets import BigEarthNet
 
 from tests.conftest import Indexer, TinyArchive, read_band
@@ -74,6 +76,22 @@ def test_files_are_images_and_the_same_again(index: Path, tmp_path: Path):
     assert b"<svg" in first[2]
     class_distribution.run(csv=tmp_path / "d.csv", images=outputs[:2])
     assert [path.read_bytes() for path in outputs[:2]] == first[:2]
+
+
+def test_a_raster_keeps_its_colours_in_little_room(index: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    explored(index, tmp_path)
+    figure = style.new_figure(2)
+    axes = figure.subplots()
+    for number in range(len(style.SERIES)):
+        axes.plot(np.arange(99), np.random.default_rng(number).random(99), color=style.SERIES[number])
+    figure.savefig(tmp_path / "whole.png", dpi=style.DPI)
+    style.save(figure, images(tmp_path, "png"))
+    whole, small = (
+        np.asarray(Image.open(path).convert("RGB")) for path in (tmp_path / "whole.png", tmp_path / "x.png")
+    )
+    assert small.shape == whole.shape == (600, 2160, 3)
+    assert np.abs(small.astype(int) - whole).max() < 24
+    assert (tmp_path / "x.png").stat().st_size < 0.6 * (tmp_path / "whole.png").stat().st_size
 
 
 def test_class_distribution(index: Path, tmp_path: Path, drawn: list[Figure]):
@@ -268,14 +286,19 @@ def test_gallery(
 ):
     monkeypatch.setattr(gallery, "EACH", 2)
     scores, path = scored()
+    for name, value in (("linear", 0.3), ("mlp", 0.4)):
+        content = {"task": "multilabel", "val": {"map_macro": value}, "test": {"map_macro": 1 - value}}
+        (tmp_path / f"{name}.json").write_text(json.dumps(content))
     gallery.run(
-        probe="mlp",
-        scores=scores,
+        probes=["linear", "mlp"],
+        metrics=[tmp_path / "linear.json", tmp_path / "mlp.json"],
+        scores=[tmp_path / "not the best one's", scores],
         threshold=0.5,
         shards=[path],
         csv=tmp_path / "gallery.csv",
-        images=images(tmp_path, "png"),
+        images=images(tmp_path, "jpg"),
     )
+    assert (tmp_path / "x.jpg").read_bytes().startswith(b"\xff\xd8")
     table = pl.read_csv(tmp_path / "gallery.csv", schema_overrides={"true": pl.String, "predicted": pl.String})
     test = twelve.splits["test"]
     shown = {(r["class"], r["kind"], r["rank"]): r["patch_id"] for r in table.iter_rows(named=True)}
@@ -294,9 +317,13 @@ def test_gallery(
     for picture, patch_id in zip(pictures, table["patch_id"], strict=True):
         np.testing.assert_array_equal(picture.get_array(), gallery.quick_look(pixels[patch_id]))
     text = texts(drawn[0])
-    assert "no patch of the test split has it" in text
-    assert "gets none" not in text
+    assert "c: no test patch" in text
+    assert "scores of mlp" in text
     assert "random weights (seed 0)" in text
+
+
+def test_without_a_val_split_the_gallery_is_of_the_first_probe():
+    assert gallery.best_probe([{"task": "multilabel", "test": {"map_macro": value}} for value in (0.1, 0.9)]) == 0
 
 
 def test_gallery_of_reflectance_is_true_colour(

@@ -1,4 +1,4 @@
-"""Draw for each class the test patches that a probe scored best and worst."""
+"""Draw for each class the test patches that a feature set's best probe gave the highest and the lowest scores."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -7,16 +7,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
+from matplotlib.axes import Axes
 
 from earthprobe.describe import describe_data, describe_weights
-from earthprobe.evaluation.metrics import predict
-from earthprobe.figures.style import new_figure, note, save, short
+from earthprobe.evaluation.metrics import BEST, predict
+from earthprobe.figures.style import WIDTH, new_figure, note, save, short
 from earthprobe.sensors import BANDS, DECIBELS, REFLECTANCE
-from earthprobe.storage.files import write_csv
+from earthprobe.storage.files import read_json, write_csv
 from earthprobe.storage.parquet import read_metadata
 from earthprobe.storage.pixels import read_patches
 
 EACH = 3  # quick-looks of either kind
+# In widths of a quick-look: between the best and the worst, of a class, from one to the next, and from row to row.
+APART, BLOCK, STRIDE, STEP = 0.25, 6.25, 6.75, 1.62
+ACROSS = 2  # classes in a row
+RASTER = 150  # dots per inch, by which a quick-look has 80 pixels
 COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predicted", "data", "weights")
 
 # dB that become black and full colour: VV red, VH green, VV-VH blue.
@@ -29,8 +34,9 @@ COLOURS = {"s1": "red VV, green VH, blue VV-VH", "s2": "true colour (B04, B03, B
 
 def run(
     *,
-    probe: str,
-    scores: Path,
+    probes: Sequence[str],
+    metrics: Sequence[Path],
+    scores: Sequence[Path],
     threshold: float,
     shards: Sequence[Path],
     csv: Path,
@@ -39,15 +45,24 @@ def run(
     """Writes which patches are shown, and draws them.
 
     Args:
-        probe: the probe's name.
+        probes: the name of each probe.
+        metrics: its ``metrics.json``: that is shown which is best on val, or the first where there is no val split.
         scores: its ``scores.parquet``.
         threshold: a class is predicted where its score is above this.
         shards: all shards of the sensor to show.
         csv: the numbers of the figure.
-        images: files ending in .png, .pdf or .svg.
+        images: files ending in .jpg, .png, .pdf or .svg.
     """
-    gather(scores, threshold, csv)
-    draw(csv, scores, probe, shards, images)
+    best = best_probe([read_json(path) for path in metrics])
+    gather(scores[best], threshold, csv)
+    draw(csv, scores[best], probes[best], shards, images)
+
+
+def best_probe(results: Sequence[Mapping[str, Any]]) -> int:
+    """Which ``metrics.json`` is of the best probe on val; the first where there is no val split, or several are."""
+    if not all("val" in result for result in results):
+        return 0
+    return max(range(len(results)), key=lambda number: float(results[number]["val"][BEST[results[0]["task"]]]))
 
 
 def gather(scores: Path, threshold: float, output: Path) -> None:
@@ -82,7 +97,7 @@ def gather(scores: Path, threshold: float, output: Path) -> None:
 
 
 def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: Sequence[Path]) -> None:
-    """Draws a row a class, best patches on the left and worst on the right.
+    """Draws a strip a class, two strips a row: best patches on the left, worst on the right, scores below.
 
     Args:
         csv: what :func:`gather` wrote.
@@ -97,36 +112,39 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
     units = read_metadata(shards[0])["units"]
     looks = {p: quick_look(v, units) for path in shards for p, v in read_patches(path, wanted).items()}
     colours = COLOURS.get(_kind(units), f"bands {', '.join(list(units)[:3])}, each from its darkest to its brightest")
-    rows = {number: table.filter(pl.col("class") == number) for number in range(len(classes))}
-    step = 1.52  # of a row, in widths of a quick-look
-    figure = new_figure(0.5 + 1.13 * step * len(classes) * 0.94)
+    across = min(ACROSS, len(classes))
+    rows = -(-len(classes) // across)
+    width = (across - 1) * STRIDE + BLOCK
+    figure = new_figure(0.35 + (rows * STEP + 0.35) * WIDTH / (STRIDE + BLOCK), WIDTH * width / (STRIDE + BLOCK))
     axes = figure.subplots()
     for number, name in enumerate(classes):
-        top = number * step
-        here = rows[number]
-        missing = "" if len(here) else " – no patch of the test split has it"
-        axes.text(0, top - 0.04, f"{number}  {short(name, 70)}{missing}", fontsize=7.5, weight="bold", va="bottom")
+        left, top = number // rows * STRIDE, number % rows * STEP
+        here = table.filter(pl.col("class") == number)
+        missing = "" if len(here) else ": no test patch"
+        axes.text(left, top - 0.06, f"{short(name, 44)}{missing}", fontsize=7, weight="bold", va="bottom")
         for row in here.iter_rows(named=True):
-            _place(axes, row, top, looks)
-    axes.text(1.5, -0.32, "best: has the class, highest score", ha="center", fontsize=8)
-    axes.text(4.7, -0.32, "worst: has the class, lowest score", ha="center", fontsize=8)
-    axes.set_xlim(0, 6.2)
-    axes.set_ylim(len(classes) * step - 0.1, -0.45)
+            _place(axes, row, left, top, looks)
+    for block in range(across):
+        for start, text in ((0.0, "highest scores"), (EACH + APART, "lowest scores")):
+            middle = block * STRIDE + start + EACH / 2
+            axes.text(middle, -0.42, text, ha="center", va="bottom", fontsize=7.5)
+    axes.set_xlim(0, width)
+    axes.set_ylim((rows - 1) * STEP + 1.25, -0.72)
     axes.set_aspect("equal")
     axes.set_axis_off()
     data, weights = (table["data"][0], table["weights"][0]) if len(table) else ("", "")
-    note(figure, f"{probe}, test split; {colours}; numbers are classes", data, weights)
-    save(figure, outputs, dpi=110)  # about one pixel of the patch for one of the picture
+    note(figure, f"test patches with the class, scores of {probe}; {colours}", data, weights)
+    save(figure, outputs, dpi=RASTER)
 
 
-def _place(axes: object, row: Mapping[str, object], top: float, looks: Mapping[str, npt.NDArray[np.uint8]]) -> None:
-    left = int(str(row["rank"])) - 1 + (3.2 if row["kind"] == "worst" else 0)
-    extent = (left + 0.02, left + 0.98, top + 0.96, top)
+def _place(
+    axes: Axes, row: Mapping[str, object], start: float, top: float, looks: Mapping[str, npt.NDArray[np.uint8]]
+) -> None:
+    left = start + int(str(row["rank"])) - 1 + (EACH + APART if row["kind"] == "worst" else 0)
     # Vectors from elsewhere may be of patches that the sensor lacks.
     look = looks.get(str(row["patch_id"]), np.full((1, 1, 3), 230, np.uint8))
-    axes.imshow(look, extent=extent, interpolation="nearest", aspect="auto")  # type: ignore[attr-defined]
-    text = f"{row['score']}\nhas {row['true']}\ngets {row['predicted'] or 'none'}"
-    axes.text(left + 0.02, top + 0.98, text, fontsize=5.6, va="top", linespacing=1.15)  # type: ignore[attr-defined]
+    axes.imshow(look, extent=(left + 0.02, left + 0.98, top + 0.96, top), aspect="auto")
+    axes.text(left + 0.5, top + 1, f"{float(str(row['score'])):.2f}", fontsize=6, ha="center", va="top")
 
 
 def _kind(units: Mapping[str, str]) -> str:

@@ -1,34 +1,47 @@
 """What all figures share: sizes, fonts, colours, and the line that says what the data are."""
 
+import io
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
+from typing import IO, Literal, NamedTuple
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from PIL import Image
 
 from earthprobe.storage.files import replacing
 
 WIDTH = 7.2
 """Inches across two columns of a paper; fonts are readable at this width."""
+COLUMN = 3.5
+"""Inches across one column."""
+PAGE = 9.5
+"""Inches of a column's height, which no figure should need more of."""
 
-# Okabe and Ito's palette (2008), told apart with any common colour blindness.
-BLUE, ORANGE, GREEN, RED, PURPLE, SKY, YELLOW, BLACK = (
+# Okabe and Ito's palette (2008), told apart with any common colour blindness. Its yellow, which white paper swallows,
+# is left out.
+BLUE, ORANGE, GREEN, RED, PURPLE, SKY, BLACK = (
     "#0072B2",
     "#E69F00",
     "#009E73",
     "#D55E00",
     "#CC79A7",
     "#56B4E9",
-    "#F0E442",
     "#000000",
 )
-SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, YELLOW, BLACK)
+SERIES = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED, BLACK)
 MARKERS = "os^Dv<>P"
-"""One a series, so that no figure needs its colours."""
+"""One a series, so that no figure needs its colours; of another number than these, so that pairs come back late."""
 
 GREY = "#B0B0B0"
+GRID = "#E6E6E6"
+DPI = 300
+"""Dots per inch of a raster, as papers ask for."""
+QUALITY = 80
+"""Of a JPEG, in which pictures of patches stand."""
 
 mpl.rcParams.update(
     {
@@ -55,6 +68,46 @@ def new_figure(height: float, width: float = WIDTH) -> Figure:
     return figure
 
 
+class Look(NamedTuple):
+    """How a series is drawn.
+
+    Attributes:
+        colour: of its line and markers.
+        marker: of its points.
+        style: of its line.
+    """
+
+    colour: str
+    marker: str
+    style: str
+
+
+def look(number: int) -> Look:
+    """The look of a series, by its number: no two of the first 56 are alike."""
+    style = "-" if number < len(SERIES) else "--"
+    return Look(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], style)
+
+
+def span(low: float, high: float, least: float) -> tuple[float, float]:
+    """Limits of an axis, no nearer than `least`: what is no difference must not look like one."""
+    margin = max(least - (high - low), 0.12 * (high - low)) / 2
+    return low - margin, high + margin
+
+
+def rule(axes: Axes, axis: Literal["both", "x", "y"] = "both") -> None:
+    """Draws the grid behind all else."""
+    axes.grid(axis=axis, color=GRID, linewidth=0.6)
+    axes.set_axisbelow(True)
+
+
+def key(figure: Figure, axes: Axes, columns: int = 4) -> None:
+    """Writes above the figure what its series are, where it covers none of them."""
+    handles, labels = axes.get_legend_handles_labels()
+    if labels:
+        columns = min(columns, len(labels))
+        figure.legend(handles, labels, loc="outside upper center", ncols=columns, handletextpad=0.4, columnspacing=1.4)
+
+
 def beside(number: int, count: int, width: float = 0.5) -> float:
     """Where one of several values stands on its line, so that none hides another."""
     return width * ((number + 0.5) / count - 0.5)
@@ -66,13 +119,29 @@ def note(figure: Figure, *parts: str) -> None:
     figure.supxlabel(text, fontsize=6.5, color="#555555", x=0.01, ha="left")
 
 
-def save(figure: Figure, outputs: Sequence[Path], dpi: int = 200) -> None:
+def save(figure: Figure, outputs: Sequence[Path], dpi: int = DPI) -> None:
     """Writes the figure once for each output, in the format of its ending."""
     for output in outputs:
+        kind = output.suffix[1:]
         with replacing(output) as part, part.open("wb") as stream:
+            if kind in ("png", "jpg"):
+                _write_raster(figure, stream, kind, dpi)
+                continue
             # No date, so that the same data give the same file.
-            metadata = {"CreationDate": None} if output.suffix == ".pdf" else None
-            figure.savefig(stream, format=output.suffix[1:], metadata=metadata, dpi=dpi)
+            metadata = {"CreationDate": None} if kind == "pdf" else {"Date": None}
+            figure.savefig(stream, format=kind, metadata=metadata, dpi=dpi)
+
+
+def _write_raster(figure: Figure, stream: IO[bytes], kind: str, dpi: int) -> None:
+    """Writes pixels in little room: JPEG, or PNG of 256 colours, which hold those of lines and text."""
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
+        picture = Image.open(drawn).convert("RGB")
+    if kind == "jpg":
+        picture.save(stream, "jpeg", quality=QUALITY, optimize=True, dpi=(dpi, dpi))
+    else:
+        few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
+        few.save(stream, "png", optimize=True, dpi=(dpi, dpi))
 
 
 def count(number: int, one: str, more: str) -> str:
