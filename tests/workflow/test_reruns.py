@@ -33,7 +33,7 @@ ALL_PROBES = {
     "figure_gallery": 2,
     "figure_cost": 2,
 }
-UMAP = {"umap": 1, "figure_umap": 2}
+UMAP = {"umap": 1, "figure_umap": 2, "figure_umaps": 2}
 LABELS = {"figure_class_distribution": 2, "figure_label_correlation": 2}
 
 
@@ -133,7 +133,7 @@ COMPARE = {"compare": 1, "figure_comparison": 1}
 NEAR = {"neighbors": 2, "retrieval": 1}
 MAPPED = {"figure_distance": 1, "figure_map": 1}
 PLACES = {"by_place": 1, **MAPPED}
-SEEN = {"umap": 2, "figure_umap": 2}
+SEEN = {"umap": 2, "figure_umap": 2, "figure_umaps": 1}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
 EVALUATE = {
@@ -152,7 +152,7 @@ SHARDS = {"shard": 3, "shard_statistics": 1, **LEFT_OUT, **EMBED, **GALLERY}
 INDEX = {"index": 1, "distance": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN, **NEAR}
 ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
 EVERYTHING = {"simulate": 1, **ARCHIVE}
-ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, **COMPARE, "umap": 1, "figure_umap": 1}
+ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, **COMPARE, "umap": 1, "figure_umap": 1, "figure_umaps": 1}
 ONE_MODEL |= {
     "neighbors": 1,
     "retrieval": 1,
@@ -291,13 +291,17 @@ EDITS = [
     ("steps/check", {"check": 1}),
     ("steps/explore", CLASSES),
     ("steps/umap", SEEN),
-    ("figures/umap", {"figure_umap": 2}),
+    ("figures/umap", {"figure_umap": 2, "figure_umaps": 1}),
+    ("figures/umaps", {"figure_umaps": 1}),
     ("figures/class_distribution", {"figure_class_distribution": 1}),
     ("figures/label_correlation", {"figure_label_correlation": 1}),
     ("figures/f2_per_class", {"figure_f2_per_class": 2}),
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
-    ("figures/style", {**DRAWN, "figure_umap": 2, "figure_cost": 1, "figure_comparison": 1, **PROBES}),
+    (
+        "figures/style",
+        {**DRAWN, "figure_umap": 2, "figure_umaps": 1, "figure_cost": 1, "figure_comparison": 1, **PROBES},
+    ),
     ("steps/config", {"config": 1, "manifest": 1}),
     ("steps/manifest", {"manifest": 1}),
     ("storage/digest", {"manifest": 1}),

@@ -137,9 +137,38 @@ rule figure_umap:
         " --label-set {wildcards.labels} --images {output.png} {output.pdf} --log {log}"
 
 
+rule figure_umaps:
+    """The embeddings of all feature sets side by side."""
+    input:
+        package("figures.umaps"),
+        coordinates=expand("<results>/umap/{features}.parquet", features=SHOWN),
+        index="<results>/index.parquet",
+    output:
+        png=report(
+            "<results>/figures/umap_{labels}.png",
+            caption="../report/umaps.rst",
+            category="Embeddings",
+            labels={"figure": "UMAP", "features": "all", "classes": "{labels}"},
+        ),
+        pdf="<results>/figures/umap_{labels}.pdf",
+        csv="<results>/figures/umap_{labels}.csv",
+    log:
+        "<logs>/figure_umaps/{labels}.log",
+    benchmark:
+        "<benchmarks>/figure_umaps/{labels}.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        features=list(SHOWN),
+    shell:
+        "earthprobe figure-umaps --csv {output.csv} --features {params.features} --coordinates {input.coordinates}"
+        " --index {input.index} --label-set {wildcards.labels} --images {output.png} {output.pdf} --log {log}"
+
+
 localrules:
     explore,
     sample,
     figure_class_distribution,
     figure_label_correlation,
     figure_umap,
+    figure_umaps,

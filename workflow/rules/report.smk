@@ -280,6 +280,7 @@ rule figures:
         expand("<results>/figures/ablation_{ablation}_{labels}.png", ablation=ABLATIONS, labels=LABEL_SETS),
         expand("<results>/figures/{kind}_{labels}.png", kind=("distance", "map"), labels=LABEL_SETS),
         expand("<results>/figures/cost_{labels}.png", labels=LABEL_SETS if COSTED else []),
+        expand("<results>/figures/umap_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/umap_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
         expand("<results>/figures/f2_per_class_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),
         expand("<results>/figures/reliability_{features}_{labels}.png", features=SHOWN, labels=LABEL_SETS),

@@ -7,14 +7,14 @@ import numpy as np
 import polars as pl
 
 from earthprobe.evaluation.metrics import BEST, heading_of
-from earthprobe.figures.style import SERIES, beside, new_figure, note, save
+from earthprobe.figures.style import beside, key, look, new_figure, note, rule, save, span
 
 AFTER = "probe"
 """The column behind those of the options, in the table that :mod:`earthprobe.steps.ablation` writes."""
 
 
-SPAN = 0.1
-"""The least that the axis shows of a score, so that what is no difference does not look like one."""
+SPAN = 10.0
+"""The least that the axis shows of a score, in points."""
 
 
 def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
@@ -48,24 +48,22 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         for values in table.unique("features", maintain_order=True).select(options).rows()
     ]
     places = np.arange(len(labels))
-    figure = new_figure(1.0 + 0.24 * len(labels))
-    axes = figure.subplots()
     probes = table["probe"].unique(maintain_order=True).to_list()
+    figure = new_figure(1.0 + (0.12 + 0.06 * len(probes)) * len(labels))
+    axes = figure.subplots()
     for number, probe in enumerate(probes):
         here = table.filter(pl.col("probe") == probe)
-        colour, marker = SERIES[number % len(SERIES)], "os^Dv<>P"[number % 8]
-        y = places + beside(number, len(probes))
-        axes.hlines(y, here["low"], here["high"], color=colour, linewidth=0.8, zorder=1)
-        axes.scatter(here["score"], y, s=18, color=colour, marker=marker, linewidths=0, label=probe, zorder=2)
-    low, high = float(table["low"].min()), float(table["high"].max())  # type: ignore[arg-type]
-    margin = max(SPAN - (high - low), 0.1 * (high - low)) / 2
-    axes.set_xlim(low - margin, high + margin)
+        colour, marker, _ = look(number)
+        y = places + beside(number, len(probes), 0.7)
+        value, low, high = (100 * here[column].to_numpy() for column in ("score", "low", "high"))
+        axes.hlines(y, low, high, color=colour, linewidth=0.8, zorder=1)
+        axes.scatter(value, y, s=14, color=colour, marker=marker, linewidths=0, label=probe, zorder=2)
+    axes.set_xlim(span(100 * table.select("low", "high").to_numpy(), SPAN))
     axes.set_yticks(places, labels)
     axes.set_ylim(len(labels) - 0.5, -0.5)
-    axes.grid(color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    rule(axes, "x")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel(f"{heading_of(table['metric'][0])} on the test split, with 95 % intervals")
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
+    axes.set_xlabel(f"{heading_of(table['metric'][0])} on test, %, with 95 % intervals")
+    key(figure, axes)
     note(figure, table["data"][0], table["weights"][0])
     save(figure, outputs)

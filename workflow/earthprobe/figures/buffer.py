@@ -9,7 +9,7 @@ import polars as pl
 
 from earthprobe.describe import describe_data
 from earthprobe.evaluation.metrics import BEST, heading_of
-from earthprobe.figures.style import GREY, SERIES, new_figure, note, save
+from earthprobe.figures.style import MARKERS, Look, beside, key, look, new_figure, note, rule, save
 from earthprobe.storage.files import write_csv
 
 COLUMNS = ("row", "cells", "metric", "score", "low", "high", "train_patches", "data")
@@ -49,29 +49,33 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     table = pl.read_csv(csv, schema_overrides={"score": pl.Float64, "low": pl.Float64, "high": pl.Float64})
     widths = table["cells"].unique().sort().to_list()
     place = {width: number for number, width in enumerate(widths)}
-    figure = new_figure(3.4)
-    axes = figure.subplots()
     names = table["row"].unique(maintain_order=True).to_list()
     models = [name for name in names if not name.startswith("control/")]
     controls = [name for name in names if name not in models]
-    styles = ["--", ":", "-.", (0, (6, 2)), (0, (1, 3)), (0, (5, 1, 1, 1)), "-"]
+    figure = new_figure(3.2 + 0.14 * -(-len(names) // 4))
+    axes = figure.subplots()
     for number, name in enumerate([*models, *controls]):
         here = table.filter(pl.col("row") == name).sort("cells")
-        x = np.array([place[width] for width in here["cells"]]) + 0.02 * (number - len(names) / 2)
+        offset = beside(number, len(names), min(0.03 * len(names), 0.6))
+        x = np.array([place[width] for width in here["cells"]]) + offset
         value, low, high = (100 * here[column].to_numpy() for column in ("score", "low", "high"))
-        is_control = name in controls
-        colour = GREY if is_control else SERIES[number % len(SERIES)]
-        style = styles[(number - len(models)) % len(styles)] if is_control else "-"
-        axes.plot(x, value, color="#808080" if is_control else colour, linestyle=style, linewidth=1.2, label=name,
-                  marker=None if is_control else "os^Dv<>P"[number % 8], markersize=4)  # fmt: skip
-        axes.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.8)
+        colour, marker, style = look(number) if number < len(models) else control(number - len(models))
+        face, above = (colour, 3) if number < len(models) else ("white", 2)
+        axes.plot(x, value, color=colour, linestyle=style, linewidth=1.0, label=name, marker=marker, markersize=4,
+                  markerfacecolor=face, markeredgewidth=0.8, zorder=above)  # fmt: skip
+        axes.vlines(x, low, high, color=colour, linewidth=0.8)
     trained = {row["cells"]: row["train_patches"] for row in table.iter_rows(named=True)}
     axes.set_xticks(range(len(widths)), [f"{width:g}\n{trained[width]:,}" for width in widths])
     axes.set_xlabel("cells of 1.2 km around test without a train patch; train patches that are left")
-    axes.set_ylabel(f"{heading_of(table['metric'][0])} on the test split, %")
+    axes.set_ylabel(f"{heading_of(table['metric'][0])} on test, %")
     axes.set_ylim(bottom=0)
-    axes.grid(axis="y", color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
-    axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.4)
+    rule(axes, "y")
+    key(figure, axes)
     note(figure, table["data"][0])
     save(figure, outputs)
+
+
+def control(number: int) -> Look:
+    """The look of a row that sees no pixel: grey, and told from others of them by its line and its marker."""
+    styles = ("--", ":", "-.", (0, (6, 2)), (0, (1, 3)), (0, (5, 1, 1, 1)), "-")
+    return Look("#606060", MARKERS[number % len(MARKERS)], styles[number % len(styles)])

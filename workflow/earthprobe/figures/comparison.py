@@ -7,9 +7,14 @@ import numpy as np
 import polars as pl
 
 from earthprobe.evaluation.metrics import BEST, heading_of
-from earthprobe.figures.style import BLUE, GREY, new_figure, note, save
+from earthprobe.figures.style import BLUE, key, new_figure, note, rule, save, span
 
 COLUMNS = ("row", "other", "metric", "difference", "low", "high", "p_holm", "told_apart")
+MOST = 45
+"""Pairs that fit a page; those of the best row come first."""
+SPAN = 10.0
+"""The least that the axis shows, in points."""
+OPEN = "#707070"
 
 
 def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
@@ -28,40 +33,45 @@ def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
 
 
 def draw(csv: Path, outputs: Sequence[Path]) -> None:
-    """Draws a line a pair; filled where the two are told apart.
+    """Draws a line a pair, filled where the two are told apart, with its figures on the right.
 
     Args:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides=dict.fromkeys(("difference", "low", "high"), pl.Float64))
+    whole = pl.read_csv(csv, schema_overrides=dict.fromkeys(("difference", "low", "high"), pl.Float64))
+    table = whole[:MOST]
     firsts = table["row"].unique(maintain_order=True).to_list()
     labels = [
         f"{row} – {other}" if len(firsts) > 1 else other for row, other in table.select("row", "other").iter_rows()
     ]
     places = np.arange(len(labels))
-    figure = new_figure(1.1 + 0.19 * len(labels))
+    figure = new_figure(1.1 + 0.18 * len(labels))
     axes = figure.subplots()
     value, low, high = (100 * table[name].to_numpy() for name in ("difference", "low", "high"))
     apart = table["told_apart"].to_numpy().astype(bool)
     axes.axvline(0, color="#888888", linewidth=0.8, zorder=1)
     for mask, colour, face, text in (
         (apart, BLUE, BLUE, "told apart (5 %, Holm)"),
-        (~apart, GREY, "white", "not told apart"),
+        (~apart, OPEN, "white", "not told apart"),
     ):
         if mask.any():
-            axes.hlines(places[mask], low[mask], high[mask], color=colour, linewidth=1.6, zorder=2)
+            axes.hlines(places[mask], low[mask], high[mask], color=colour, linewidth=1.4, zorder=2)
             axes.scatter(
                 value[mask], places[mask], s=22, edgecolor=colour, facecolor=face, linewidths=1.2, zorder=3, label=text
             )
     axes.set_yticks(places, labels)
-    axes.set_ylim(len(labels) - 0.4, -0.6)
-    axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.set_ylim(max(len(labels), 1) - 0.4, -0.6)
+    rule(axes, "x")
     axes.tick_params(axis="y", length=0)
-    first = f"{firsts[0]} less" if len(firsts) == 1 else "the first less"
+    for place, figures in enumerate(zip(value, low, high, strict=True)):
+        text = "{:+.1f}  [{:+.1f}, {:+.1f}]".format(*figures).replace("-", "−")
+        axes.text(1.02, place, text, transform=axes.get_yaxis_transform(), va="center", fontsize=7)
     if len(table):
-        axes.set_xlabel(f"{heading_of(table['metric'][0])}: {first} the other, in points, with 95 % intervals")
-        axes.legend(loc="upper left", bbox_to_anchor=(1, 1), handletextpad=0.3)
-    note(figure, "both rows on the same draws of patches that are not independent")
+        axes.set_xlim(span([0, *low, *high], SPAN))
+        first = f"{firsts[0]} less the other" if len(firsts) == 1 else "the first less the second"
+        axes.set_xlabel(f"{heading_of(table['metric'][0])}, points: {first}, with 95 % intervals")
+        key(figure, axes)
+    more = f"the first {MOST} of {len(whole):,} pairs" if len(whole) > MOST else ""
+    note(figure, "both rows on the same draws of patches that are not independent", more)
     save(figure, outputs)

@@ -2,14 +2,15 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import polars as pl
+from matplotlib.axes import Axes
+from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import BEST, heading_of
-from earthprobe.figures.style import SERIES, new_figure, note, save
+from earthprobe.figures.style import BLUE, ORANGE, key, new_figure, note, rule, save, span
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
 
@@ -34,8 +35,10 @@ COLUMNS = (
 )
 
 
-PLACES = ((5, 5), (5, -5), (-5, 5), (-5, -5), (5, 13), (5, -13), (-5, 13), (-5, -13), (5, 5))
+BESIDE = tuple((right, up) for right in (5, -5) for up in (5, -5, 0, 14, -14, 23, -23))
 """Where a name may stand beside its point, in points to the right and up."""
+SPAN = 10.0
+"""The least that the axis shows of a score, in points."""
 
 
 def run(
@@ -132,56 +135,62 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         outputs: image files.
     """
     table = best(pl.read_csv(csv))
-    figure = new_figure(4.2)
+    figure = new_figure(3.8)
     axes = figure.subplots()
-    times = [1000 / rate for rate in table["patches_per_second"]]
-    for number, row in enumerate(table.iter_rows(named=True)):
+    points = []
+    for row in table.iter_rows(named=True):
         untrained = row["weights"].startswith(("random", "no weights", "train"))
-        colour = SERIES[1] if untrained else SERIES[0]
-        axes.vlines(times[number], row["low"], row["high"], color=colour, linewidth=0.8, zorder=1)
-        axes.scatter(times[number], row["score"], s=26, color=colour, marker="D" if untrained else "o", linewidths=0)
+        colour, marker = (ORANGE, "D") if untrained else (BLUE, "o")
+        x, score, low, high = 1000 / row["patches_per_second"], *(100 * row[name] for name in ("score", "low", "high"))
+        axes.vlines(x, low, high, color=colour, linewidth=0.8, zorder=1)
+        axes.scatter(x, score, s=22, color=colour, marker=marker, linewidths=0, zorder=2)
+        points.append((row["features"], x, score, low, high))
     axes.set_xscale("log")
-    # What is no difference must not look like one.
-    axes.set_xlim(min(times) / 2, max(times) * 3)
-    low, high = float(table["low"].min()), float(table["high"].max())  # type: ignore[arg-type]
-    middle = (low + high) / 2
-    half = max(0.1, 1.3 * (high - middle))
-    axes.set_ylim(middle - half, middle + half)
+    axes.set_xlim(min(point[1] for point in points) / 2, max(point[1] for point in points) * 2.5)
+    axes.set_ylim(span([point[3:] for point in points], SPAN))
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
     axes.xaxis.set_major_formatter("{x:g}")
-    axes.xaxis.set_minor_formatter("{x:g}")
-    axes.grid(color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
+    axes.minorticks_off()
+    rule(axes)
     axes.set_xlabel(f"ms a patch ({table['device'][0]}, {table['threads'][0]} threads)")
-    axes.set_ylabel(f"{heading_of(table['metric'][0])} on the test split, best probe")
-    for label, colour, marker in (("trained", SERIES[0], "o"), ("untrained, or pixels alone", SERIES[1], "D")):
-        axes.scatter([], [], s=26, color=colour, marker=marker, label=label, linewidths=0)
-    axes.legend(loc="upper left", bbox_to_anchor=(0, 1.1), ncols=2, handletextpad=0.2)
-    _name(axes, [(row["features"], times[number], row["score"]) for number, row in enumerate(table.rows(named=True))])
-    note(figure, table["data"][0])
+    axes.set_ylabel(f"{heading_of(table['metric'][0])} on test, best probe, %")
+    for label, colour, marker in (("trained", BLUE, "o"), ("untrained, or pixels alone", ORANGE, "D")):
+        axes.scatter([], [], s=22, color=colour, marker=marker, label=label, linewidths=0)
+    key(figure, axes)
+    note(figure, table["data"][0], _name(axes, points))
     save(figure, outputs)
 
 
-def _name(axes: Any, points: Sequence[tuple[str, float, float]]) -> None:
-    """Writes a name beside each point, where it covers no other name and no other point, if there is such a place."""
+def _name(axes: Axes, points: Sequence[tuple[str, float, float, float, float]]) -> str:
+    """Writes a name beside each point, where it covers no other name, point or interval.
+
+    Returns:
+        The names that have no such place, each with the number that stands there instead.
+    """
     figure = axes.figure
-    figure.draw_without_rendering()
-    pixels = [axes.transData.transform((x, y)) for _, x, y in points]
-    taken = [Bbox.from_bounds(x - 6, y - 6, 12, 12) for x, y in pixels]
-    if axes.get_legend():
-        taken.append(axes.get_legend().get_window_extent())
-    for name, x, y in points:
-        for place, (right, up) in enumerate(PLACES):
+    figure.draw_without_rendering()  # type: ignore[union-attr]
+    frame = axes.get_window_extent()
+    taken = []
+    for _, x, *values in points:
+        (across, middle), *ends = axes.transData.transform([(x, value) for value in values])
+        taken.append(Bbox.from_bounds(across - 6, middle - 6, 12, 12))
+        taken.append(Bbox.from_extents(across - 1, ends[0][1], across + 1, ends[1][1]))
+    numbered: list[str] = []
+    for name, x, y, low, high in points:
+        places = [(y, right, up, "left" if right > 0 else "right", "center") for right, up in BESIDE]
+        places += [(high, 0, 2, "center", "bottom"), (low, 0, -2, "center", "top")]
+        number = f"({len(numbered) + 1})"
+        for label, place in [*((name, place) for place in places), *((number, place) for place in places)]:
+            start, right, up, ha, va = place
             text = axes.annotate(
-                name,
-                (x, y),
-                xytext=(right, up),
-                textcoords="offset points",
-                fontsize=6.5,
-                ha="left" if right > 0 else "right",
-                va="center",
+                label, (x, start), xytext=(right, up), textcoords="offset points", fontsize=6.5, ha=ha, va=va
             )
             extent = text.get_window_extent()
-            if not any(extent.overlaps(other) for other in taken) or place == len(PLACES) - 1:
-                taken.append(extent)
+            inside = all(frame.contains(*corner) for corner in extent.corners())
+            if inside and not any(extent.overlaps(other) for other in taken):
                 break
-            text.remove()
+            if (label, place) != (number, places[-1]):
+                text.remove()
+        taken.append(extent)
+        numbered += [f"{number} {name}"] if label == number else []
+    return ", ".join(numbered)

@@ -5,11 +5,14 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+from matplotlib.axes import Axes
 
-from earthprobe.figures.style import MARKERS, SERIES, beside, new_figure, note, save, short
+from earthprobe.figures.style import beside, key, look, new_figure, note, rule, save, short
 from earthprobe.storage.files import write_csv
 
 COLUMNS = ("class", "name", "support", "probe", "f2", "f2_low", "f2_high", "data", "weights")
+ONE_PANEL = 24
+"""Classes up to which they stand below each other; more are halved, so that the figure fits a page."""
 
 
 def run(*, probes: Sequence[str], per_class: Sequence[Path], csv: Path, images: Sequence[Path]) -> None:
@@ -49,24 +52,35 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     table = pl.read_csv(csv)
     probes = table["probe"].unique(maintain_order=True).to_list()
     classes = table.unique("class", maintain_order=True)
+    panels = 1 if len(classes) <= ONE_PANEL else 2
+    rows = -(-len(classes) // panels)
+    # A marker is 0.048 inches high: what stands side by side touches none.
+    figure = new_figure(0.9 + (0.07 + 0.055 * len(probes)) * rows)
+    for panel, axes in enumerate(figure.subplots(1, panels, squeeze=False).ravel()):
+        here = classes[panel * rows : (panel + 1) * rows]
+        _panel(axes, table.filter(pl.col("class").is_in(here["class"].implode())), probes, 48 if panels == 1 else 30)
+        axes.set_ylim(rows - 0.4, -0.6)
+        axes.set_xlabel("F2 on test, with 95 % intervals")
+    key(figure, figure.axes[0])
+    note(figure, "in brackets: test patches with the class", table["data"][0], table["weights"][0])
+    save(figure, outputs)
+
+
+def _panel(axes: Axes, table: pl.DataFrame, probes: Sequence[str], width: int) -> None:
+    classes = table.unique("class", maintain_order=True)
     places = np.arange(len(classes))
-    figure = new_figure(0.9 + (0.1 + 0.05 * len(probes)) * len(classes))
-    axes = figure.subplots()
     for number, probe in enumerate(probes):
         here = table.filter(pl.col("probe") == probe)
-        y = places + beside(number, len(probes), 0.7)
-        colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
+        y = places + beside(number, len(probes), 0.75)
+        colour, marker, _ = look(number)
         axes.hlines(y, here["f2_low"], here["f2_high"], color=colour, linewidth=0.8, zorder=1)
-        axes.scatter(here["f2"], y, s=12, color=colour, marker=marker, label=probe, zorder=2, linewidths=0)
-    axes.hlines(places[:-1] + 0.5, -0.02, 1, color="#EEEEEE", linewidth=0.5, zorder=0)
-    labels = [f"{short(n, 48)}  ({s:,})" for n, s in zip(classes["name"], classes["support"], strict=True)]
-    axes.set_yticks(places, labels)
-    axes.set_ylim(len(places) - 0.4, -0.6)
-    axes.set_xlim(-0.02, 1)
-    axes.grid(axis="x", color="#E6E6E6", linewidth=0.6)
-    axes.set_axisbelow(True)
+        axes.scatter(
+            here["f2"], y, s=12, color=colour, marker=marker, label=probe, zorder=2, linewidths=0, clip_on=False
+        )
+    axes.hlines(places[:-1] + 0.5, -0.04, 1.02, color="#EEEEEE", linewidth=0.5, zorder=0)
+    axes.set_yticks(
+        places, [f"{short(n, width)}  ({s:,})" for n, s in zip(classes["name"], classes["support"], strict=True)]
+    )
+    axes.set_xlim(-0.04, 1.02)
+    rule(axes, "x")
     axes.tick_params(axis="y", length=0)
-    axes.set_xlabel("F2 on the test split, with 95 % intervals (support in brackets)")
-    axes.legend(loc="lower right", handletextpad=0.2)
-    note(figure, table["data"][0], table["weights"][0])
-    save(figure, outputs)

@@ -1,6 +1,8 @@
 """Draw scores against how many train patches have labels: a panel a probe, a line a feature set."""
 
+import math
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -8,14 +10,18 @@ import polars as pl
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of
-from earthprobe.figures.style import MARKERS, SERIES, beside, new_figure, note, save
+from earthprobe.figures.style import beside, key, look, new_figure, note, rule, save, span
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
 
 COLUMNS = ("features", "probe", "budget", "train_patches", "draws", "metric", "score", "low", "high", "data", "weights")
 PANELS_A_ROW = 3
-SPREAD = 1.12
-"""By what lines are set apart, in all, where they have one number of patches."""
+FEW = 7
+"""Feature sets up to which panels stand side by side; more need the whole width to be told apart."""
+SPREAD = 1.025
+"""By what a line is set apart from the next, where they have one number of patches."""
+SPAN = 20.0
+"""The least that the axis shows of a score, in points."""
 
 NOTE = (
     "Train patches with labels are drawn tile by tile (or scene by scene), a smaller budget a part of each larger one,"
@@ -86,30 +92,46 @@ def draw(csv: Path, metric: str, outputs: Sequence[Path]) -> None:
     table = pl.read_csv(csv, infer_schema_length=None).filter(pl.col("metric") == metric)
     names, probes = (table[column].unique(maintain_order=True).to_list() for column in ("features", "probe"))
     ticks = table["train_patches"].unique().sort().to_list()
-    rows = -(-len(probes) // PANELS_A_ROW)
-    columns = min(len(probes), PANELS_A_ROW)
-    figure = new_figure(0.6 + 2.5 * rows + 0.14 * -(-len(names) // 4))
+    columns = min(len(probes), PANELS_A_ROW if len(names) <= FEW else 1)
+    rows = -(-len(probes) // columns)
+    # Set apart, but never as far as the next number of patches is.
+    nearest = min((more / less for less, more in pairwise(ticks)), default=2.0)
+    spread = min(SPREAD ** len(names), nearest**0.6)
+    named = apart(ticks, 1 / (9 if columns > 1 else 20))
+    figure = new_figure(0.6 + 2.4 * rows + 0.14 * -(-len(names) // 4))
     panels = figure.subplots(rows, columns, squeeze=False, sharex=True, sharey=True).ravel()
-    for axes, probe in zip(panels, probes, strict=False):
+    for panel, (axes, probe) in enumerate(zip(panels, probes, strict=False)):
         for number, name in enumerate(names):
             here = table.filter((pl.col("probe") == probe) & (pl.col("features") == name)).sort("train_patches")
-            x = here["train_patches"].to_numpy() * SPREAD ** beside(number, len(names), 1.0)
+            x = here["train_patches"].to_numpy() * spread ** beside(number, len(names), 1.0)
             value, low, high = (100 * here[column].to_numpy() for column in ("score", "low", "high"))
-            colour, marker = SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)]
-            style = "-" if number < len(SERIES) else "--"
+            colour, marker, style = look(number)
             axes.plot(x, value, color=colour, marker=marker, markersize=3, linewidth=1, linestyle=style, label=name)
             axes.vlines(x, low, high, color=colour, linewidth=0.8, alpha=0.8)
         axes.set_xscale("log")
         axes.minorticks_off()
-        axes.set_xticks(ticks, [f"{tick:,}" for tick in ticks])
+        axes.set_xticks(ticks, [f"{tick:,}" if tick in named else "" for tick in ticks])
         axes.set_title(probe)
-        axes.set_xlabel("train patches with labels")
-        axes.set_ylim(bottom=0)
-        axes.grid(color="#E6E6E6", linewidth=0.6)
-        axes.set_axisbelow(True)
+        if panel + columns >= len(probes):  # below it there is none
+            axes.tick_params(labelbottom=True)
+            axes.set_xlabel("train patches with labels")
+        axes.set_ylabel("" if panel % columns else f"{heading_of(metric)} on test, %")
+        rule(axes)
     for axes in panels[len(probes) :]:
         axes.set_axis_off()
-    panels[0].set_ylabel(f"{heading_of(metric)} on the test split, %")
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4, handletextpad=0.4)
+    bottom, top = span(100 * table.select("low", "high").to_numpy(), SPAN)
+    panels[0].set_ylim(max(bottom, 0), top)
+    key(figure, panels[0])
     note(figure, table["data"][0], table["weights"][0] if len(names) == 1 else "")
     save(figure, outputs)
+
+
+def apart(ticks: Sequence[int], room: float) -> set[int]:
+    """The ticks of a logarithmic axis whose numbers cover no other: from the last, those with room for theirs."""
+    if not ticks or ticks[0] == ticks[-1]:
+        return set(ticks)
+    kept = [ticks[-1]]
+    for tick in reversed(ticks[:-1]):
+        if math.log(kept[-1] / tick) >= room * math.log(ticks[-1] / ticks[0]):
+            kept.append(tick)
+    return set(kept)

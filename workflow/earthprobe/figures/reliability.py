@@ -5,7 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
-from earthprobe.figures.style import MARKERS, SERIES, new_figure, note, save
+from earthprobe.figures.style import key, look, new_figure, note, rule, save
 from earthprobe.storage.files import write_csv
 
 COLUMNS = ("probe", "scores", "low", "high", "pairs", "score", "share", "data", "weights")
@@ -45,17 +45,17 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         axes.plot([0, 1], [0, 1], color="#B0B0B0", linewidth=0.8, zorder=0)
         for number, probe in enumerate(probes):
             here = table.filter((pl.col("scores") == scores) & (pl.col("probe") == probe) & (pl.col("pairs") >= FEWEST))
-            style = {"color": SERIES[number % len(SERIES)], "marker": MARKERS[number % len(MARKERS)]}
-            axes.plot(here["score"], here["share"], **style, markersize=3, linewidth=0.9, label=probe)
+            colour, marker, style = look(number)
+            axes.plot(here["score"], here["share"], color=colour, marker=marker, linestyle=style, markersize=3.5,
+                      linewidth=0.9, label=probe, clip_on=False)  # fmt: skip
         axes.set_title(title)
         axes.set_xlim(0, 1)
         axes.set_ylim(0, 1)
         axes.set_aspect("equal")
         axes.set_xlabel("score")
-        axes.grid(color="#E6E6E6", linewidth=0.6)
-        axes.set_axisbelow(True)
+        rule(axes)
     figure.axes[0].set_ylabel("share that is true")
-    figure.axes[0].legend(loc="upper left")
+    key(figure, figure.axes[0])
     few = f"15 bins; those of fewer than {FEWEST} scores are left out"
     note(figure, "test split, all classes together", few, table["data"][0], table["weights"][0])
     save(figure, outputs)

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import IO, Literal, NamedTuple
 
 import matplotlib as mpl
+import numpy as np
+import numpy.typing as npt
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -40,6 +42,8 @@ GREY = "#B0B0B0"
 GRID = "#E6E6E6"
 DPI = 300
 """Dots per inch of a raster, as papers ask for."""
+LETTERS = 20
+"""Letters of the smallest print that an inch holds."""
 QUALITY = 80
 """Of a JPEG, in which pictures of patches stand."""
 
@@ -79,7 +83,7 @@ class Look(NamedTuple):
 
     colour: str
     marker: str
-    style: str
+    style: str | tuple[int, tuple[int, ...]]
 
 
 def look(number: int) -> Look:
@@ -88,8 +92,9 @@ def look(number: int) -> Look:
     return Look(SERIES[number % len(SERIES)], MARKERS[number % len(MARKERS)], style)
 
 
-def span(low: float, high: float, least: float) -> tuple[float, float]:
-    """Limits of an axis, no nearer than `least`: what is no difference must not look like one."""
+def span(values: npt.ArrayLike, least: float) -> tuple[float, float]:
+    """Limits of an axis around values, no nearer than `least`: what is no difference must not look like one."""
+    low, high = float(np.min(values)), float(np.max(values))
     margin = max(least - (high - low), 0.12 * (high - low)) / 2
     return low - margin, high + margin
 
@@ -116,6 +121,7 @@ def beside(number: int, count: int, width: float = 0.5) -> float:
 def note(figure: Figure, *parts: str) -> None:
     """Writes below the figure what its data are."""
     text = "; ".join(part for part in dict.fromkeys(parts) if part)
+    text = textwrap.fill(text, int(LETTERS * figure.get_figwidth()))
     figure.supxlabel(text, fontsize=6.5, color="#555555", x=0.01, ha="left")
 
 
