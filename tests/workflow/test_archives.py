@@ -183,6 +183,8 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
         "compare": 1,
         "table": 1,
         "manifest": 1,
+        "summary": 1,
+        "first_page": 1,
         "config": 1,
     }
     clone.run(*targets, config=config)

@@ -74,7 +74,7 @@ def test_a_strip_around_test_leaves_train_patches_out(held: Clone):
 
 def test_other_controls_train_nothing_again(held: Clone):
     config = HELD | {"controls": ["prior", "country"], "buffers": []}
-    compared = {"compare": 1, "figure_comparison": 1, "table": 1, "manifest": 1}
+    compared = {"compare": 1, "figure_comparison": 1, "table": 1, "manifest": 1, "summary": 1, "first_page": 1}
     compared |= {"by_place": 1, "figure_distance": 1, "figure_map": 1}
     wanted = {"control": 1, "evaluate_controls": 1, **compared, "config": 1}
     planned = held.planned("tables", "figures", config=config)
@@ -84,13 +84,14 @@ def test_other_controls_train_nothing_again(held: Clone):
 def test_other_draws_train_nothing_again(held: Clone):
     config = HELD | {"intervals": {"draws": 200, "cluster": "patch"}, "buffers": []}
     planned = held.planned("tables", config=config)
-    compared = {"compare": 1, "by_place": 1, "retrieval": 1, "table": 1, "manifest": 1, "tables": 1, "config": 1}
+    compared = {"compare": 1, "by_place": 1, "retrieval": 1, "table": 1, "manifest": 1, "summary": 1, "tables": 1}
+    compared["config"] = 1
     assert planned == {"evaluate": 1, "evaluate_controls": 1, **compared}
 
 
 def test_other_pairs_evaluate_nothing_again(held: Clone):
     planned = held.planned("tables", config=HELD | {"compare": "all"})
-    assert planned == {"compare": 1, "table": 1, "manifest": 1, "tables": 1, "config": 1}
+    assert planned == {"compare": 1, "table": 1, "manifest": 1, "summary": 1, "tables": 1, "config": 1}
 
 
 def test_a_buffer_trains_again(held: Clone):

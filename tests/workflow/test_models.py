@@ -85,6 +85,7 @@ def test_a_new_feature_set_runs_its_own_jobs_alone(clone: Clone, study: dict[str
         "compare": 1,
         "table": 1,
         "manifest": 1,
+        "summary": 1,
     }
     clone.run("tables", config=more)
     scores = rows(clone.results("real") / "tables/classification_19.csv")

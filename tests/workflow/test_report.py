@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.browser import chromium, errors
 from tests.clone import TINY, Clone
 
-CATEGORIES = ("Archive", "Configuration", "Embeddings", "Probes", "Tables")
+CATEGORIES = ("Archive", "Configuration", "Embeddings", "Explorer", "Probes", "Summary", "Tables")
 
 
 @pytest.fixture(scope="module")
@@ -24,10 +24,17 @@ def html(clone: Clone) -> Path:
 
 def test_it_holds_everything_in_one_file(clone: Clone, html: Path):
     text = html.read_text()
-    for name in ("class_distribution_19.png", "umap_pixels_43.png", "confusion_pixels_19_mlp.png"):
+    for name in (
+        "class_distribution_19.png",
+        "umap_43.png",
+        "umap_pixels_43.png",
+        "confusion_pixels_19_mlp.png",
+        "gallery_pixels_19.jpg",
+    ):
         picture = (clone.results() / "figures" / name).read_bytes()
         assert base64.b64encode(picture).decode() in text, name
     assert "classification_19.html" in text
+    assert len(text) < 10e6
     for remote in ('src="http', "src='http", 'rel="stylesheet" href="http'):
         assert remote not in text
 
@@ -54,6 +61,23 @@ def test_it_opens_without_an_error_and_lists_its_categories(browser: webdriver.C
     for category in (*CATEGORIES, "Statistics"):
         assert find(browser, f"//span[text()='{category}']").is_displayed()
     assert errors(browser) == []
+
+
+@pytest.mark.parametrize("width", [1400, 900])
+def test_its_first_page_says_the_results(browser: webdriver.Chrome, width: int):
+    browser.set_window_size(width, 900)
+    lines = find(browser, "//*[contains(@class, 'earthprobe-first-page')]").find_elements(By.XPATH, ".//li")
+    assert [line.text.split()[0] for line in lines[:5]] == ["Best:", "Gain", "Without", "Not", "Of"]
+    assert "Simulated: these figures show that the workflow runs, nothing else." in lines[4].text
+    picture = find(browser, "//*[contains(@class, 'earthprobe-first-page')]//img")
+    assert int(picture.get_property("naturalWidth")) > 2000
+    for element in (*lines[:5], picture):  # all is seen without scrolling, and nothing stands beside the page
+        box = element.rect
+        assert box["x"] >= 0
+        assert box["x"] + box["width"] <= width
+        assert box["y"] >= 0
+    assert picture.rect["y"] < 700
+    assert find(browser, "//*[@id='rulegraph']").rect["y"] > picture.rect["y"]
 
 
 def test_it_shows_the_tables(browser: webdriver.Chrome):

@@ -17,7 +17,8 @@ from tests.clone import DOFA, TINY, Clone, Graph
 from tests.conftest import REPOSITORY
 
 PLACED = {"by_place": 2, "figure_distance": 2, "figure_map": 2}
-TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **PLACED}
+SHORT = {"summary": 1, "first_page": 1}
+TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **SHORT, **PLACED}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
     "figure_f2_per_class": 2,
@@ -79,7 +80,7 @@ def test_a_new_feature_set(clone: Clone):
 
 
 def test_a_label_set_removed_and_brought_back(clone: Clone):
-    assert clone.planned(config=changed("label_sets", [19])) == {"config": 1, "manifest": 1}
+    assert clone.planned(config=changed("label_sets", [19])) == {"config": 1, "manifest": 1, **SHORT}
     assert clone.planned(config=changed("label_sets", [19, 43])) == {}
 
 
@@ -129,11 +130,13 @@ GALLERY = {"figure_gallery": 2}
 RELIABLE = {"figure_reliability": 2}
 PROBES = {"figure_f2_per_class": 2, **RELIABLE, "figure_confusion": 6, **GALLERY}
 TABLE = {"table": 1, "manifest": 1}
-COMPARE = {"compare": 1, "figure_comparison": 1}
+COMPARED = {"figure_comparison": 1, "first_page": 1}
+COMPARE = {"compare": 1, **COMPARED, **SHORT}
 NEAR = {"neighbors": 2, "retrieval": 1}
 MAPPED = {"figure_distance": 1, "figure_map": 1}
 PLACES = {"by_place": 1, **MAPPED}
-SEEN = {"umap": 2, "figure_umap": 2, "figure_umaps": 1}
+UMAPS = {"figure_umap": 2, "figure_umaps": 1}
+SEEN = {"umap": 2, **UMAPS}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
 EVALUATE = {
@@ -245,6 +248,9 @@ EDITS = [
     ("evaluation/runs", EVALUATE),
     ("sections", TABLE),
     ("table_notes", TABLE),
+    ("summary", SHORT),
+    ("steps/summary", SHORT),
+    ("steps/first_page", {"first_page": 1}),
     ("steps/ensemble", {}),
     ("probes/budgets", TRAIN),
     ("probes/selection", TWO_KINDS),
@@ -255,7 +261,7 @@ EDITS = [
     ("steps/compare", {**COMPARE, **TABLE}),
     ("steps/control", {}),
     ("steps/list_reben", {}),
-    ("figures/comparison", {"figure_comparison": 1}),
+    ("figures/comparison", COMPARED),
     ("figures/buffer", {}),
     ("models/pooling", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
     ("models/protocols", EMBED),
@@ -291,17 +297,14 @@ EDITS = [
     ("steps/check", {"check": 1}),
     ("steps/explore", CLASSES),
     ("steps/umap", SEEN),
-    ("figures/umap", {"figure_umap": 2, "figure_umaps": 1}),
+    ("figures/umap", UMAPS),
     ("figures/umaps", {"figure_umaps": 1}),
     ("figures/class_distribution", {"figure_class_distribution": 1}),
     ("figures/label_correlation", {"figure_label_correlation": 1}),
     ("figures/f2_per_class", {"figure_f2_per_class": 2}),
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
-    (
-        "figures/style",
-        {**DRAWN, "figure_umap": 2, "figure_umaps": 1, "figure_cost": 1, "figure_comparison": 1, **PROBES},
-    ),
+    ("figures/style", {**DRAWN, **UMAPS, **COMPARED, "figure_cost": 1, **PROBES}),
     ("steps/config", {"config": 1, "manifest": 1}),
     ("steps/manifest", {"manifest": 1}),
     ("storage/digest", {"manifest": 1}),
@@ -436,7 +439,7 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
         "merge": 1,
     }
     near = {"neighbors": 1, "retrieval": 1, "distance": 1, "by_place": 1}
-    jobs = {**behind, **near, "train": 1, "evaluate": 1, "compare": 1, "table": 1, "manifest": 1, "tables": 1}
+    jobs = {**behind, **near, "train": 1, "evaluate": 1, "compare": 1, "table": 1, "manifest": 1, "tables": 1, "summary": 1}
     assert clone.planned("tables", config=own_archive) == jobs
     before = pl.read_parquet(clone.results("grown") / "features/pixels.parquet")
     clone.run("tables", config=own_archive)

@@ -32,6 +32,51 @@ rule table:
         " --html {output.html} --log {log}"
 
 
+rule summary:
+    """What the tables say, in five lines each."""
+    input:
+        package("steps.summary"),
+        metrics=[path for labels in LABEL_SETS for path in expand(rows_of("metrics.json"), labels=labels)],
+        comparisons=expand("<results>/tables/comparison_{labels}.csv", labels=LABEL_SETS),
+    output:
+        ensure("<results>/summary.md", non_empty=True),
+    log:
+        "<logs>/summary.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        label_sets=LABEL_SETS,
+        features=[features for features, _ in ROWS],
+        probes=[probe for _, probe in ROWS],
+    shell:
+        "earthprobe summary --label-sets {params.label_sets} --features {params.features} --probes {params.probes}"
+        " --metrics {input.metrics} --comparisons {input.comparisons} --output {output} --log {log}"
+
+
+rule first_page:
+    """The same with a figure, which the report opens with."""
+    input:
+        package("steps.first_page"),
+        summary="<results>/summary.md",
+        figure=f"<results>/figures/comparison_{LABEL_SETS[0]}.png",
+    output:
+        report(
+            ensure("<results>/summary.html", non_empty=True),
+            caption="../report/first_page.rst",
+            category="Summary",
+            labels={"page": "results in short"},
+        ),
+    log:
+        "<logs>/first_page.log",
+    conda:
+        "../../envs/environment.yaml"
+    params:
+        title=f"earthprobe: {ARCHIVE['name']}",
+    shell:
+        "earthprobe first-page --summary {input.summary} --figure {input.figure} --title {params.title:q}"
+        " --output {output} --log {log}"
+
+
 rule ablation:
     """What an option that varies costs or gains."""
     input:
@@ -245,6 +290,8 @@ rule config:
 
 localrules:
     table,
+    summary,
+    first_page,
     ablation,
     figure_ablation,
     figure_cost,
@@ -264,6 +311,7 @@ rule tables:
         expand("<results>/tables/by_{place}_{labels}.csv", place=("country", "tile"), labels=LABEL_SETS),
         expand("<results>/tables/ablation_{ablation}_{labels}.csv", ablation=ABLATIONS, labels=LABEL_SETS),
         expand("<results>/tables/doubtful_labels_{labels}.csv", labels=LABEL_SETS),
+        "<results>/summary.md",
         "<results>/rejected.csv",
         "<results>/config.yaml",
         "<results>/manifest.json",
@@ -272,6 +320,7 @@ rule tables:
 rule figures:
     """All figures."""
     input:
+        "<results>/summary.html",
         expand("<results>/figures/class_distribution_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/label_correlation_{labels}.png", labels=LABEL_SETS),
         expand("<results>/figures/comparison_{labels}.png", labels=LABEL_SETS),

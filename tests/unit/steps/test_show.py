@@ -17,6 +17,16 @@ def test_show(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     assert "table of 19" not in text  # left over from an earlier configuration
     assert str(tmp_path / "config.yaml") in text
     assert "rejected.csv" not in text
+    assert "summary.md" not in text
+
+
+def test_show_begins_with_the_results_in_short(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    (tmp_path / "tables").mkdir()
+    (tmp_path / "tables/classification_19.md").write_text("table of 19\n")
+    (tmp_path / "config.yaml").write_text(yaml.safe_dump({"label_sets": ["19"]}))
+    (tmp_path / "summary.md").write_text("# Results in short\n")
+    show.run(tmp_path)
+    assert capsys.readouterr().out.startswith("# Results in short\n\ntable of 19\n")
 
 
 def test_show_without_a_run(tmp_path: Path):

@@ -1,4 +1,4 @@
-"""Print the tables of a run, and where its files lie."""
+"""Print what a run says in short, its tables, and where its files lie."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ import yaml
 from earthprobe.errors import UserError
 
 PLACES = {
+    "summary.md": "the lines above",
     "tables/": "the tables above as CSV and Markdown",
     "figures/": "the figures as PNG and PDF, each with its numbers in a CSV of the same name",
     "probes/": "scores, metrics and model of each probe: <features>/<labels>/<probe>/",
@@ -20,7 +21,7 @@ PLACES = {
 
 
 def run(results: Path) -> None:
-    """Prints the Markdown tables of a run, and a line for each place with files of it.
+    """Prints the results in short, the Markdown tables, and a line for each place with files of the run.
 
     Args:
         results: the run's folder, ``results/<archive>``.
@@ -38,6 +39,8 @@ def run(results: Path) -> None:
         for kind in ("comparison", "label_budgets", "ablation", "cost")
         for path in sorted((results / "tables").glob(f"{kind}_*.md"))
     ]
+    short = [results / "summary.md"] if (results / "summary.md").exists() else []
+    tables = [*(path.read_text(encoding="utf-8") for path in short), *tables]
     tables += [path.read_text(encoding="utf-8") for path in more]
     places = [f"  {results / name!s:<42} {text}" for name, text in PLACES.items() if (results / name).exists()]
     print("\n".join([*tables, "Where everything lies:", *places]))
