@@ -25,6 +25,7 @@ from earthprobe.figures import (
 from earthprobe.storage.files import write_csv
 from matplotlib.axes import Axes
 from matplotlib.collections import PathCollection
+from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from torchgeo.datasets import BigEarthNet
@@ -269,4 +270,7 @@ def test_the_same_patches_have_the_same_colours(tmp_path: Path):
     for other in others:
         assert painted(other) == painted(first)
     assert len(first.get_offsets()) == 400
+    rest = [to_hex(colour).upper() in umaps.REST.values() for colour in first.get_facecolors()]
+    assert rest == sorted(rest, reverse=True)  # grey lies below
+    assert 0 < sum(rest) < 400
     assert [axes.get_title() for axes in figure.axes][:1] == ["features_number_0 *"]
