@@ -221,9 +221,8 @@ def test_sentinel_2_that_is_not_there_is_said_before_any_job(v1_sample: Path, tm
     assert resolve(optical(archive))["features"]["both"]["bands"] == ["VV", "B02", "B8A"]
 
 
-def test_a_simulated_archive_has_no_reflectance():
-    with pytest.raises(UserError, match="features.both.bands: a simulated archive has Sentinel-1 only: use VV and VH"):
-        resolve(optical(DEMO["archive"]))
+def test_a_simulated_archive_has_both_sensors():
+    assert resolve(optical(DEMO["archive"]))["features"]["both"]["bands"] == ["VV", "B02", "B8A"]
 
 
 def test_reben_has_19_classes_and_no_others():

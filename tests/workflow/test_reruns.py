@@ -182,6 +182,16 @@ TWO_KINDS = ONE_KIND | {"train": 4, "evaluate": 4, "figure_confusion": 4}
 EDITS = [
     ("steps/simulate", EVERYTHING),
     ("archives/simulated", EVERYTHING),
+    ("archives/label_frequencies", EVERYTHING),
+    *(
+        (name, {})  # of Sentinel-2, which this study does not see
+        for name in (
+            "steps/simulate_optical",
+            "archives/simulated_reflectance",
+            "archives/simulated_surfaces",
+            "storage/plain_tiff",
+        )
+    ),
     ("sensors", {"embed_weights": 1, **EVERYTHING}),
     ("steps/index_patches", ARCHIVE),
     ("archives/bigearthnet_v1", ARCHIVE),

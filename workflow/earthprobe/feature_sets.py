@@ -62,10 +62,6 @@ def check_bands(
         for band in feature_set.get("bands", ()):
             if band in bands:
                 continue
-            if band in BANDS and archive["kind"] != "table":
-                raise UserError(
-                    f"config: features.{name}.bands: a {archive['kind']} archive has Sentinel-1 only: use VV and VH"
-                )
             known = bands if archive["kind"] == "table" else BANDS
             raise UserError(f"config: features.{name}.bands: {band!r} is unknown: one of {', '.join(known)}")
 

@@ -31,6 +31,31 @@ rule simulate:
         " --root $(dirname {output.s1_folder}) --log {log}"
 
 
+# Of its own, so that a study that comes to see Sentinel-2 draws nothing of Sentinel-1 again.
+rule simulate_optical:
+    """What Sentinel-2 sees of the same patches."""
+    input:
+        package("steps.simulate_optical"),
+        in_package("archives/bigearthnet-v1.yaml"),
+        lists=expand("<results>/archive/bigearthnet-{split}.csv", split=SPLITS),
+        label_sets=in_package("resources/label_set_counts.csv"),
+    output:
+        directory("<results>/archive/BigEarthNet-v1.0"),
+    log:
+        "<logs>/simulate_optical.log",
+    benchmark:
+        "<benchmarks>/simulate_optical.tsv"
+    conda:
+        "../../envs/environment.yaml"
+    resources:
+        mem_mb=memory(700),
+    params:
+        seed=ARCHIVE.get("seed"),
+    shell:
+        "earthprobe simulate-optical --lists {input.lists} --seed {params.seed} --label-sets {input.label_sets}"
+        " --folder {output} --log {log}"
+
+
 rule fetch_file:
     """A file of the published archive."""
     output:

@@ -6,8 +6,8 @@ import polars as pl
 import pytest
 from earthprobe import registry
 from earthprobe.archives.bigearthnet import CLASSES_43, FROM_43_TO_19, indices_19
-from earthprobe.archives.simulated import ARCHIVE_PATCHES, COVERS, draw_labels, draw_pixels
-from earthprobe.steps.simulate import _read_label_sets
+from earthprobe.archives.label_frequencies import ARCHIVE_PATCHES, draw_labels, read_frequencies
+from earthprobe.archives.simulated import COVERS, draw_pixels
 from earthprobe.storage.label_matrix import label_matrix
 from torchgeo.datasets import BigEarthNet
 
@@ -43,11 +43,11 @@ def test_backscatter_is_like_that_of_real_patches(v1_patches: list[Path], capsys
     real = figures(
         np.array([[read_band(p / f"{p.name}_{b}.tif") for b in ("VV", "VH")] for p in v1_patches], dtype=np.float64)
     )
-    sets, shares = _read_label_sets(LABEL_SETS)
+    frequencies = read_frequencies(LABEL_SETS)
     drawn = []
     for number in range(300):
         rng = np.random.default_rng([0, 1, number])
-        drawn.append(draw_pixels(rng, draw_labels(rng, sets, shares, COUNTS)))
+        drawn.append(draw_pixels(rng, draw_labels(rng, frequencies)))
     simulated = figures(np.array(drawn, dtype=np.float64))
     with capsys.disabled():
         print(f"\n{'129 real patches and 300 simulated ones':40} {'real':>8} {'simulated':>10}")
@@ -71,9 +71,9 @@ def test_labels_have_real_frequencies():
     names = pl.read_parquet(metadata, columns=["labels"])["labels"]
     real = names.explode(empty_as_null=False).value_counts()
     share = {name: count / len(names) for name, count in real.iter_rows()}
-    sets, shares = _read_label_sets(LABEL_SETS)
+    frequencies = read_frequencies(LABEL_SETS)
     rng = np.random.default_rng(0)
-    drawn = [draw_labels(rng, sets, shares, COUNTS) for _ in range(20_000)]
+    drawn = [draw_labels(rng, frequencies) for _ in range(20_000)]
     ours = matrix([indices_19(labels) for labels in drawn], 19).mean(axis=0)
     for name, value in zip(BigEarthNet.class_sets[19], ours, strict=True):
         assert value == pytest.approx(share[name], rel=0.15, abs=0.002), name

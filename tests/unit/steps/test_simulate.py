@@ -64,6 +64,13 @@ def test_it_depends_on_the_seed_alone(archive: Path, tmp_path: Path):
     assert content(tmp_path / "other").keys() != content(archive).keys()
 
 
+def test_it_is_what_it_was(archive: Path):
+    """A seed gives the patches that it gave in the first version, which knew Sentinel-1 alone."""
+    first = min((archive / "BigEarthNet-S1-v1.0").iterdir())
+    assert first.name == "S1A_IW_GRDH_1SDV_20170813T084400_33UUP_77_22"
+    assert read_band(first / f"{first.name}_VV.tif").mean(dtype="float64") == pytest.approx(-12.740284, abs=1e-4)
+
+
 def test_it_does_not_mix_with_what_is_there(archive: Path):
     with pytest.raises(UserError, match="is not empty"):
         simulate.run(patches=25, seed=3, label_sets=LABEL_SETS, root=archive)

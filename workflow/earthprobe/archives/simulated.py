@@ -1,10 +1,11 @@
-"""Patches in the format of BigEarthNet v1, drawn at random.
+"""Patches in the format of BigEarthNet v1, drawn at random: what lies where, and the backscatter of it.
 
-Label sets are drawn with their real frequencies. A patch is a mosaic of its land covers; each cover has a mean
+A patch is a mosaic of its land covers; each cover has a mean
 backscatter, shared shifts of season and moisture move it, fields and stands vary within it, and multi-look
 speckle lies over all. The free figures below were set so that band means and deviations, the difference of the
 bands and the spatial autocorrelation come out as in real patches;
-``tests/unit/archives/test_simulated.py`` compares them.
+``tests/unit/archives/test_simulated.py`` compares them. What Sentinel-2 sees of the same scene is drawn by
+:mod:`earthprobe.archives.simulated_reflectance`.
 No figure that is computed from such an archive says anything about a model.
 """
 
@@ -22,7 +23,7 @@ from rasterio.transform import from_origin
 from scipy.ndimage import gaussian_filter
 from scipy.spatial import cKDTree
 
-from earthprobe.archives.bigearthnet import CLASSES_43, FROM_43_TO_19
+from earthprobe.archives.bigearthnet import CLASSES_43
 from earthprobe.archives.grid import corners
 from earthprobe.sensors import SIZE
 
@@ -93,7 +94,6 @@ COVERS = [
     Cover(-19.0, -27.0, 0.6, 10.0),  # Estuaries
     Cover(-20.2, -28.0, 0.5, 12.0),  # Sea and ocean
 ]
-ARCHIVE_PATCHES = 590_326
 FIRST_WATER = 38  # classes from here on are water: wind moves them, season and soil do not
 
 LOOKS = 4.9  # equivalent number of looks of Sentinel-1 IW GRD (S-1 product definition)
@@ -122,40 +122,45 @@ TILES = (
 )
 
 
-def draw_labels(
-    rng: np.random.Generator, sets: Sequence[Sequence[int]], shares: npt.NDArray[np.float64], counts: Sequence[int]
-) -> list[int]:
-    """Draws the 43-class indices of a patch.
+class Scene(NamedTuple):
+    """What lies where in a patch, before any sensor looks at it.
 
-    A 19-class set is drawn by its real share. Each of its classes becomes one of the 43-class ones that belong
-    to it, by their real shares, now and then two. The eleven classes without a counterpart come on top.
+    Attributes:
+        mosaic: which label a pixel has, as its position among those of the patch.
+        relief: slopes under all covers alike, of mean 0 and deviation 1.
+        parcels: of each label, which parcel a pixel lies in; None where the cover has none.
+        backscatter: mean backscatter in dB, VV then VH, to which speckle comes.
     """
-    labels: set[int] = set()
-    for label in sets[rng.choice(len(sets), p=shares)]:
-        members = [index for index, target in FROM_43_TO_19.items() if target == label]
-        weights = np.array([counts[index] for index in members], dtype=np.float64)
-        drawn = 2 if len(members) > 1 and rng.random() < 0.06 else 1
-        labels |= set(rng.choice(members, size=drawn, replace=False, p=weights / weights.sum()).tolist())
-    for index in range(len(COVERS)):
-        if index not in FROM_43_TO_19 and rng.random() < counts[index] / ARCHIVE_PATCHES:
-            labels.add(index)
-    return sorted(labels)
+
+    mosaic: npt.NDArray[np.intp]
+    relief: Field
+    parcels: list[npt.NDArray[np.intp] | None]
+    backscatter: Field
+
+
+def draw_scene(rng: np.random.Generator, labels: Sequence[int]) -> Scene:
+    """Draws what lies where in a patch with the given 43-class labels."""
+    mosaic = _mosaic(rng, len(labels))
+    shift = rng.normal(0, PATCH_SHIFT) + rng.normal(0, BAND_SHIFT, size=2)
+    wind = rng.normal(0, WIND_SHIFT) * np.array([1.0, 0.5])  # wind roughens VV more than VH
+    relief = _field(rng, RELIEF[1])
+    level = np.empty((2, SIZE, SIZE))
+    parcels: list[npt.NDArray[np.intp] | None] = []
+    for position, label in enumerate(labels):
+        here, cover, water = mosaic == position, COVERS[label], label >= FIRST_WATER
+        parcel, field = _parcels(rng, cover.grain) if cover.parcels else (None, _field(rng, cover.grain))
+        parcels.append(parcel)
+        texture = cover.texture * field[here]
+        own = rng.normal(0, COVER_SHIFT) + rng.normal(0, COVER_SHIFT / 2, size=2)
+        common = texture if water else texture + RELIEF[0] * relief[here]
+        for band, (mean, spread) in enumerate(((cover.vv, 1.0), (cover.vh, VH_TEXTURE))):
+            level[band, here] = mean + own[band] + (wind if water else shift)[band] + spread * common
+    return Scene(mosaic, relief, parcels, level)
 
 
 def draw_pixels(rng: np.random.Generator, labels: Sequence[int]) -> npt.NDArray[np.float32]:
     """Draws the backscatter of a patch with the given 43-class labels: dB, VV then VH, shape (2, 120, 120)."""
-    mosaic = _mosaic(rng, len(labels))
-    shift = rng.normal(0, PATCH_SHIFT) + rng.normal(0, BAND_SHIFT, size=2)
-    wind = rng.normal(0, WIND_SHIFT) * np.array([1.0, 0.5])  # wind roughens VV more than VH
-    relief = RELIEF[0] * _field(rng, RELIEF[1])
-    level = np.empty((2, SIZE, SIZE))
-    for position, label in enumerate(labels):
-        here, cover, water = mosaic == position, COVERS[label], label >= FIRST_WATER
-        texture = cover.texture * (_parcels if cover.parcels else _field)(rng, cover.grain)[here]
-        own = rng.normal(0, COVER_SHIFT) + rng.normal(0, COVER_SHIFT / 2, size=2)
-        common = texture if water else texture + relief[here]
-        for band, (mean, spread) in enumerate(((cover.vv, 1.0), (cover.vh, VH_TEXTURE))):
-            level[band, here] = mean + own[band] + (wind if water else shift)[band] + spread * common
+    level = draw_scene(rng, labels).backscatter
     intensity = 10 ** (level / 10) * np.stack([_speckle(rng), _speckle(rng)])
     floor = 10 ** (np.array(NOISE_FLOOR) / 10)[:, None, None] * rng.gamma(LOOKS, 1 / LOOKS, size=level.shape)
     return (10 * np.log10(intensity + floor)).astype(np.float32)
@@ -183,15 +188,16 @@ def _field(rng: np.random.Generator, length: float) -> Field:
     return field
 
 
-def _parcels(rng: np.random.Generator, length: float) -> Field:
-    """A field of mean 0 and deviation 1 that is constant within parcels about twice ``length`` pixels wide."""
+def _parcels(rng: np.random.Generator, length: float) -> tuple[npt.NDArray[np.intp], Field]:
+    """Parcels about twice ``length`` pixels wide, and a field of mean 0 and deviation 1 with one value in each."""
     centres = rng.uniform(0, SIZE, size=(max(4, round((SIZE / (2 * length)) ** 2)), 2))
     rows, columns = np.mgrid[:SIZE, :SIZE]
-    _, parcel = cKDTree(centres).query(np.stack([rows.ravel(), columns.ravel()], axis=1))
-    steps: Field = rng.standard_normal(len(centres))[parcel].reshape(SIZE, SIZE)
+    _, nearest = cKDTree(centres).query(np.stack([rows.ravel(), columns.ravel()], axis=1))
+    parcel: npt.NDArray[np.intp] = nearest.reshape(SIZE, SIZE)
+    steps: Field = rng.standard_normal(len(centres))[parcel]
     steps -= steps.mean()
     steps /= max(steps.std(), 1e-6)
-    return steps
+    return parcel, steps
 
 
 def _speckle(rng: np.random.Generator) -> Field:

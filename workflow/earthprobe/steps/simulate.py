@@ -1,15 +1,14 @@
 """Draw an archive in the format of BigEarthNet v1."""
 
-import csv
 import logging
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
 from earthprobe import registry
 from earthprobe.archives.interface import SPLITS
-from earthprobe.archives.simulated import draw_labels, draw_pixels, write_patch
+from earthprobe.archives.label_frequencies import draw_labels, read_frequencies
+from earthprobe.archives.simulated import draw_pixels, write_patch
 from earthprobe.errors import UserError
 from earthprobe.storage.files import write_text
 
@@ -32,19 +31,18 @@ def run(*, patches: int, seed: int = 0, label_sets: Path, root: Path) -> None:
         UserError: the folder already holds patches, which would mix with the new ones.
     """
     facts = registry.kind("archives", "bigearthnet-v1").facts
-    counts_43 = list(facts["published"]["label_counts"]["43"]["all"].values())
     folder = root / facts["folders"]["s1"]
     folder.mkdir(parents=True, exist_ok=True)
     if any(folder.iterdir()):
         raise UserError(f"{folder} is not empty: delete it first")
-    sets, counts = _read_label_sets(label_sets)
+    frequencies = read_frequencies(label_sets)
     order = np.random.default_rng([seed, 0]).permutation(patches)
     train_end = round(SHARES["train"] * patches)
     val_end = round((SHARES["train"] + SHARES["val"]) * patches)
     lines: dict[str, list[str]] = {split: [] for split in SPLITS}
     for number in range(patches):
         rng = np.random.default_rng([seed, 1, number])
-        labels = draw_labels(rng, sets, counts, counts_43)
+        labels = draw_labels(rng, frequencies)
         pixels = draw_pixels(rng, labels)
         s1_name, s2_name = write_patch(rng, number, labels, pixels, folder)
         position = order[number]
@@ -54,12 +52,3 @@ def run(*, patches: int, seed: int = 0, label_sets: Path, root: Path) -> None:
             log.info("%d of %d patches", number + 1, patches)
     for split, names in lines.items():
         write_text(root / f"bigearthnet-{split}.csv", "".join(names))
-
-
-def _read_label_sets(path: Path) -> tuple[list[list[int]], npt.NDArray[np.float64]]:
-    with path.open(newline="", encoding="utf-8") as stream:
-        rows = [([int(i) for i in r["label_set"].split()], int(r["patches"])) for r in csv.DictReader(stream)]
-    if not rows:
-        raise UserError(f"{path} holds no label set")
-    counts = np.array([count for _, count in rows], dtype=np.float64)
-    return [labels for labels, _ in rows], counts / counts.sum()
