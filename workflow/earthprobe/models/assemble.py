@@ -10,7 +10,6 @@ import torch
 from earthprobe import registry
 from earthprobe.errors import UserError
 from earthprobe.models.interface import Encoder, Inputs, Model, Normalization, Prepare
-from earthprobe.models.packed import speed_up
 from earthprobe.models.protocols import PROTOCOLS
 
 OF_EVERY_MODEL = {
@@ -84,6 +83,8 @@ def encoder_of(
     model: Model = registry.load("models", entry["kind"]).build(weights, inputs, **options_of(entry))
     model.place(device, dtype)
     if device == "cpu" and dtype == torch.bfloat16:
+        from earthprobe.models.packed import speed_up  # timm takes seconds, and statistics need none of it
+
         speed_up(model)
     normalization = _normalization(entry["kind"], inputs, model)
     prepare = Prepare(normalization, inputs.image_size or model.image_size, inputs.align_corners)

@@ -1,7 +1,6 @@
 """How good a probe is on val, by which its options are chosen."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score
 
 from earthprobe.probes.interface import Bools, Floats
 
@@ -21,6 +20,8 @@ def quality(scores: Floats, targets: Bools, select: str, task: str) -> float:
     """
     if task == "single":
         return float((scores.argmax(axis=1) == targets.argmax(axis=1)).mean())
+    from sklearn.metrics import average_precision_score  # which takes a second, and most probes choose by their loss
+
     if select == "map_micro_of_batches":
         starts = range(0, len(targets), BATCH)
         parts = [(targets[start : start + BATCH], scores[start : start + BATCH]) for start in starts]
