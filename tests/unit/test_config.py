@@ -15,22 +15,41 @@ from earthprobe.sensors import BANDS
 from tests.conftest import REPOSITORY, SHARED, TinyArchive, needs
 from tests.unit.archives.test_find import kind
 
-DEMO: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+SHIPPED: dict[str, Any] = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
+STUDY = {
+    "model": "dofa_base_patch16_224",
+    "weights": "random:0",
+    "bands": ["VV", "VH"],
+    "wavelengths": [3.75, 3.75],
+    "image_size": 224,
+}
+DEMO = SHIPPED | {"features": {"dofa_base": STUDY}}
+"""The demo with the feature set of the reference study alone."""
 
 
 def test_the_demo_is_valid_and_defaults_are_filled_in():
-    resolved = resolve(DEMO)
+    resolved = resolve(SHIPPED)
     assert resolved["archive"] == {
         "name": "simulated",
         "kind": "simulated",
         "patches": 1500,
         "seed": 0,
-        "shards": 4,
+        "shards": 2,
         "max_rejected": 0.02,
     }
+    assert list(resolved["features"]) == ["statistics", "dofa_base"]
+    assert resolved["features"]["statistics"]["bands"] == resolved["features"]["dofa_base"]["bands"]
+    assert list(sensors_of(resolved["features"], BANDS)) == ["s1", "s2"]
     assert resolved["probes"]["mlp"]["learning_rate"] == 0.0003
     assert resolved["threshold"] == 0.5
     assert resolve(resolved) == resolved
+
+
+def test_the_demo_takes_a_trained_model_beside_it():
+    more = yaml.safe_load((REPOSITORY / "config/demo-galileo.yaml").read_text())
+    resolved = resolve(SHIPPED | {"features": SHIPPED["features"] | more["features"]})
+    assert resolved["features"]["galileo_nano"]["weights"] == "published"
+    assert resolved["features"]["galileo_nano"]["bands"] == resolved["features"]["dofa_base"]["bands"]
 
 
 def test_whole_floats_are_integers():
@@ -101,6 +120,11 @@ BAD = [
     ("archive.seed", 2**32, "archive.seed: 4294967296 is greater than the maximum"),
     ("features.dofa_base.wavelengths", [3.75, float("inf")], "wavelengths: inf is not a finite number"),
     ("features.dofa_base.weights", "random:12345678901234567890", "is neither"),
+    (
+        "figures.probes",
+        ["linear", "svm"],
+        "figures.probes: svm is unknown: one of random_forest, extra_trees",
+    ),
     ("threshold", float("nan"), "threshold: nan is not a finite number"),
     ("threshold", 1.5, "threshold: 1.5 is greater than or equal to the maximum of 1"),
 ]

@@ -70,6 +70,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     sensors = sensors_of(features, bands)
     _check_archive(archive, sensors)
     _check_buffers(resolved)
+    _check_figures(resolved)
     resolved["label_sets"] = _label_sets(archive["kind"], resolved["label_sets"])
     if not sensors and bands:
         raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")
@@ -234,6 +235,13 @@ def _check_buffers(resolved: Mapping[str, Any]) -> None:
     for key in ("buffer", "buffers"):
         if folds and resolved[key]:
             raise UserError(f"config: {key}: with folds every patch is tested: take archive.split.by: place")
+
+
+def _check_figures(resolved: Mapping[str, Any]) -> None:
+    """Refuses figures of probes that there are not."""
+    for name in resolved["figures"]["probes"] or ():
+        if name not in resolved["probes"]:
+            raise UserError(f"config: figures.probes: {name} is unknown: one of {', '.join(resolved['probes'])}")
 
 
 def _check_archive(archive: Mapping[str, Any], sensors: Mapping[str, list[str]]) -> None:

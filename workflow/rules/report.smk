@@ -337,7 +337,7 @@ rule figures:
             "<results>/figures/confusion_{features}_{labels}_{probe}.png",
             features=SHOWN,
             labels=LABEL_SETS,
-            probe=PROBES,
+            probe=PICTURED,
         ),
         expand(
             "<results>/figures/gallery_{features}_{labels}.jpg", features=SHOWN if SENSORS else [], labels=LABEL_SETS
