@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tests.clone import TINY, Clone
+from tests.conftest import SHARED, needs
 
 
 def test_tables_hold_three_probes(clone: Clone):
@@ -86,9 +87,49 @@ def test_another_config_replaces_the_demos(clone: Clone):
 
 def test_a_value_on_the_command_line_changes_the_demo(clone: Clone):
     jobs = clone.planned("--config", "threshold=0.25")
-    assert jobs["evaluate"] == 8
+    assert jobs["evaluate"] == 16
     assert jobs["table"] == 2
     assert "--threshold 0.25 " in clone.run("--dry-run", "--printshellcmds", "--config", "threshold=0.25")
+
+
+def test_confusion_matrices_are_drawn_of_the_probes_that_are_asked_for(clone: Clone):
+    jobs = clone.planned("--forceall", config={**TINY, "figures": {"probes": ["mlp"]}})
+    assert (jobs["figure_confusion"], jobs["figure_gallery"], jobs["evaluate"]) == (2, 2, 6)
+    jobs = clone.planned("--forceall", config={**TINY, "figures": {"probes": []}})
+    assert "figure_confusion" not in jobs
+    assert jobs["figure_f2_per_class"] == 2
+
+
+def test_a_trained_model_comes_to_the_demo(clone: Clone):
+    """As `make demo GALILEO=FOLDER` has it."""
+    weights = needs(SHARED.parent / "models/galileo-nano/encoder.pt")
+    files = ("--configfile", "config/config.yaml", "config/demo-galileo.yaml")
+    given = f'features={{galileo_nano: {{weights: "{weights}"}}}}'
+    jobs = clone.planned("features", *files, "--config", given)
+    assert jobs["embed_weights"] == 2
+    assert jobs["merge"] == 3
+    printed = clone.run("--dry-run", "--printshellcmds", "features", *files, "--config", given)
+    assert f"--weights {weights}" in printed
+    # Which comes beside what the demo has made, and makes nothing of it again.
+    assert "simulate_optical" in clone.planned("features")
+
+
+def test_sentinel_2_is_drawn_where_it_is_seen(clone: Clone):
+    """And nothing of Sentinel-1 again."""
+    both = {"kind": "statistics", "bands": ["VV", "B04"]}
+    config = {**TINY, "features": {**TINY["features"], "both": both}, "probes": {"linear": TINY["probes"]["linear"]}}
+    jobs = clone.planned("features", config=config)
+    new = {"simulate_optical": 1, "shard": 3, "shard_statistics": 1, "rejected": 1, "embed_on_cpu": 3, "merge": 1}
+    assert {name: jobs[name] for name in jobs if name not in ("config", "features")} == new
+    clone.run("features", "check", config=config)
+    assert clone.planned("features", "check", config=config) == {}
+    table = pl.read_parquet(clone.results() / "features/both.parquet")
+    assert table["embedding"].to_numpy().shape == (48, 18)
+    assert (clone.results() / "rejected.csv").read_text().count("\n") == 1
+    page = (clone.results() / "check.html").read_text()
+    assert "pixels of B12" in page
+    # Back to the radar alone, which the other tests expect.
+    clone.run(config=TINY)
 
 
 def test_named_targets(clone: Clone):
