@@ -449,7 +449,8 @@ def test_a_patch_added_to_the_archive(clone: Clone, own_archive: dict[str, Any])
         "merge": 1,
     }
     near = {"neighbors": 1, "retrieval": 1, "distance": 1, "by_place": 1}
-    jobs = {**behind, **near, "train": 1, "evaluate": 1, "compare": 1, "table": 1, "manifest": 1, "tables": 1, "summary": 1}
+    tables = {"compare": 1, "table": 1, "doubts": 1, "manifest": 1, "tables": 1, "summary": 1}
+    jobs = {**behind, **near, **tables, "train": 1, "evaluate": 1}
     assert clone.planned("tables", config=own_archive) == jobs
     before = pl.read_parquet(clone.results("grown") / "features/pixels.parquet")
     clone.run("tables", config=own_archive)

@@ -1,7 +1,7 @@
 """A page on which patches can be looked at, and the labels that are worth a look."""
 
 # The page shows patches by every sensor of the study; that of Sentinel-2 says most to the eye.
-PICTURED = sorted(SENSORS, reverse=True)
+BY_SENSOR = sorted(SENSORS, reverse=True)
 PAGE = [
     in_package(f"resources/explorer/{file.name}")
     for file in sorted((registry.PACKAGE / "resources/explorer").iterdir())
@@ -39,7 +39,7 @@ rule explorer:
         PAGE,
         index="<results>/index.parquet",
         sample="<results>/sample.parquet",
-        shards=expand("<results>/shards/{sensor}/{shard}.parquet", sensor=PICTURED, shard=SHARDS),
+        shards=expand("<results>/shards/{sensor}/{shard}.parquet", sensor=BY_SENSOR, shard=SHARDS),
         layouts=expand("<results>/umap/{features}.parquet", features=SHOWN),
         doubts=expand("<results>/tables/doubtful_labels_{labels}.csv", labels=LABEL_SETS),
         metrics=probed("metrics.json", LABEL_SETS),
@@ -66,7 +66,7 @@ rule explorer:
         row_features=[features for _ in LABEL_SETS for features, _ in PROBED],
         row_probes=[probe for _ in LABEL_SETS for _, probe in PROBED],
         row_labels=[labels for labels in LABEL_SETS for _ in PROBED],
-        sensors=f"--sensors {' '.join(PICTURED)} --shards" if PICTURED else "",
+        sensors=f"--sensors {' '.join(BY_SENSOR)} --shards" if BY_SENSOR else "",
         threshold=CONFIG["threshold"],
         megabytes=CONFIG["explorer"]["megabytes"],
         seed=SEED_OF_SAMPLE,
