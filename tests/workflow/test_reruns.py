@@ -148,6 +148,8 @@ EVALUATE = {
     "figure_cost": 1,
 }
 TRAIN = {"train": 6, **EVALUATE}
+FITTED = {**TRAIN, **NEAR, "distance": 1}
+DRAWS = {**EVALUATE, "retrieval": 1}
 MERGE = {"merge": 2, **TRAIN, **SEEN, **NEAR}
 EMBED = {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}
 LEFT_OUT = {"rejected": 1, "check": 1}
@@ -219,7 +221,7 @@ EDITS = [
     ("models/energy", {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}),
     ("steps/cost", {"cost": 2, "figure_cost": 1}),
     ("figures/cost", {"figure_cost": 1}),
-    ("storage/markdown", {**TABLE, **COMPARE, "figure_cost": 1}),
+    ("storage/markdown", {**TABLE, **COMPARE, **PLACES, "retrieval": 1, "figure_cost": 1}),
     *(
         (f"models/{name}", {})
         for name in ("galileo", "torchgeo", "torchgeo_others", "timm", "rcf", "location", "file", "callable")
@@ -247,15 +249,15 @@ EDITS = [
     ("figures/map", {"figure_map": 1}),
     ("distance", {**ARCHIVE}),
     ("storage/row_group", SHARDS),
-    ("storage/html", {**TABLE, "check": 1}),
-    ("storage/scores", {**TRAIN}),
-    ("probes/data", TRAIN),
-    ("evaluation/resampling", {**EVALUATE}),
-    ("evaluation/sweep", {**EVALUATE}),
-    ("evaluation/clusters", TRAIN),  # labels are bought by them
-    ("evaluation/thresholds", EVALUATE),
-    ("evaluation/calibration", EVALUATE),
-    ("evaluation/runs", EVALUATE),
+    ("storage/html", {**TABLE, "retrieval": 1, "check": 1}),
+    ("storage/scores", FITTED),
+    ("probes/data", FITTED),
+    ("evaluation/resampling", DRAWS),
+    ("evaluation/sweep", DRAWS),
+    ("evaluation/clusters", {**TRAIN, "retrieval": 1}),  # labels are bought by them
+    ("evaluation/thresholds", DRAWS),
+    ("evaluation/calibration", DRAWS),
+    ("evaluation/runs", DRAWS),
     ("sections", TABLE),
     ("table_notes", TABLE),
     ("summary", SHORT),
@@ -266,7 +268,7 @@ EDITS = [
     ("probes/selection", TWO_KINDS),
     ("figures/reliability", RELIABLE),
     ("figures/label_budgets", {}),
-    ("evaluation/comparison", {**COMPARE, **TABLE}),
+    ("evaluation/comparison", {**COMPARE, **TABLE, "retrieval": 1}),
     ("evaluation/controls", {}),
     ("steps/compare", {**COMPARE, **TABLE}),
     ("steps/control", {}),
@@ -275,7 +277,7 @@ EDITS = [
     ("figures/buffer", {}),
     ("models/pooling", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),
     ("models/protocols", EMBED),
-    ("evaluation/intervals", EVALUATE),
+    ("evaluation/intervals", DRAWS),
     ("probes/losses", TWO_KINDS),
     ("probes/protocols", TRAIN),
     ("models/statistics", {"embed_on_cpu": 3, **ONE_MODEL}),
@@ -284,10 +286,10 @@ EDITS = [
     ("steps/fetch", {}),
     ("steps/merge", MERGE),
     ("steps/index", INDEX),
-    ("storage/embeddings", {**TRAIN, **SEEN}),
-    ("storage/label_matrix", {**TRAIN, **CLASSES}),
+    ("storage/embeddings", {**FITTED, **SEEN}),
+    ("storage/label_matrix", {**FITTED, **CLASSES}),
     ("steps/train", TRAIN),
-    ("probes/interface", TRAIN),
+    ("probes/interface", FITTED),
     ("probes/forest", ONE_KIND),
     ("probes/random_forest", ONE_KIND),
     ("probes/extra_trees", {}),
@@ -295,7 +297,7 @@ EDITS = [
     ("probes/mlp", ONE_KIND),
     ("probes/knn", {}),
     ("probes/search", NEAR),
-    ("probes/fits", NEAR),
+    ("probes/fits", {"distance": 1, **PLACES, **NEAR}),
     ("steps/neighbors", NEAR),
     ("steps/retrieval", {"retrieval": 1}),
     ("evaluation/retrieval", {"retrieval": 1}),
@@ -314,7 +316,7 @@ EDITS = [
     ("figures/f2_per_class", {"figure_f2_per_class": 2}),
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
-    ("figures/style", {**DRAWN, **UMAPS, **COMPARED, "figure_cost": 1, **PROBES}),
+    ("figures/style", {**DRAWN, **MAPPED, **UMAPS, **COMPARED, "figure_cost": 1, **PROBES}),
     ("steps/config", {"config": 1, "manifest": 1}),
     ("steps/manifest", {"manifest": 1}),
     ("storage/digest", {"manifest": 1}),
