@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 import polars as pl
-from earthprobe.figures.gallery import gather, quick_look
+from earthprobe.figures.gallery import gather
 from earthprobe.storage.markdown import grid
 from earthprobe.storage.pixels import read_patches
+from earthprobe.storage.quick_look import quick_look
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = REPOSITORY / "results/real-patches"

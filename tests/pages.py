@@ -123,7 +123,10 @@ class Known:
             columns[band] = pa.FixedSizeListArray.from_arrays(pa.array(planes), size**2)
         table = pa.table(columns)
         shape = {band: [size, size] for band, size in SIZES[sensor].items()}
-        pq.write_table(table.cast(with_metadata(table.schema, {"shape": shape})), self.folder / f"{sensor}.parquet")
+        units = dict.fromkeys(SIZES[sensor], "dB" if sensor == "s1" else "reflectance x 10,000")
+        pq.write_table(
+            table.cast(with_metadata(table.schema, {"shape": shape, "units": units})), self.folder / f"{sensor}.parquet"
+        )
         return self.folder / f"{sensor}.parquet"
 
 

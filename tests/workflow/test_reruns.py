@@ -18,6 +18,7 @@ from tests.conftest import REPOSITORY
 
 PLACED = {"by_place": 2, "figure_distance": 2, "figure_map": 2}
 SHORT = {"summary": 1, "first_page": 1}
+LOOKED = {"doubts": 1, "explorer": 1}
 TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **SHORT, **PLACED}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
@@ -136,7 +137,7 @@ NEAR = {"neighbors": 2, "retrieval": 1}
 MAPPED = {"figure_distance": 1, "figure_map": 1}
 PLACES = {"by_place": 1, **MAPPED}
 UMAPS = {"figure_umap": 2, "figure_umaps": 1}
-SEEN = {"umap": 2, **UMAPS}
+SEEN = {"umap": 2, **UMAPS, "explorer": 1}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
 EVALUATE = {
@@ -145,6 +146,7 @@ EVALUATE = {
     **COMPARE,
     **PROBES,
     **PLACES,
+    **LOOKED,
     "figure_cost": 1,
 }
 TRAIN = {"train": 6, **EVALUATE}
@@ -154,11 +156,12 @@ MERGE = {"merge": 2, **TRAIN, **SEEN, **NEAR}
 EMBED = {"embed": 3, "embed_on_cpu": 3, "cost": 2, **MERGE}
 LEFT_OUT = {"rejected": 1, "check": 1}
 SHARDS = {"shard": 3, "shard_statistics": 1, **LEFT_OUT, **EMBED, **GALLERY}
-INDEX = {"index": 1, "distance": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN, **NEAR}
+INDEX = {"index": 1, "sample": 1, "distance": 1, **LEFT_OUT, **CLASSES, **TRAIN, **SEEN, **NEAR}
 ARCHIVE = {"index_patches": 1, **INDEX, **SHARDS}
 EVERYTHING = {"simulate": 1, **ARCHIVE}
 ONE_MODEL = {"merge": 1, "train": 3, "evaluate": 3, **TABLE, **COMPARE, "umap": 1, "figure_umap": 1, "figure_umaps": 1}
 ONE_MODEL |= {
+    **LOOKED,
     "neighbors": 1,
     "retrieval": 1,
     **PLACES,
@@ -178,7 +181,7 @@ ONE_KIND = {
     "figure_confusion": 2,
     "figure_gallery": 2,
 }
-ONE_KIND |= {"figure_cost": 1, **RELIABLE, **PLACES}
+ONE_KIND |= {"figure_cost": 1, **RELIABLE, **PLACES, **LOOKED}
 TWO_KINDS = ONE_KIND | {"train": 4, "evaluate": 4, "figure_confusion": 4}
 
 EDITS = [
@@ -241,7 +244,7 @@ EDITS = [
     ("storage/geotiff", SHARDS),
     ("archives/countries", ARCHIVE),
     ("borders", {**ARCHIVE}),
-    ("outlines", {"figure_map": 1}),
+    ("outlines", {"figure_map": 1, "explorer": 1}),
     ("steps/distance", {"distance": 1, **PLACES}),
     ("steps/by_place", PLACES),
     ("evaluation/places", PLACES),
@@ -308,7 +311,16 @@ EDITS = [
     ("steps/rejected", LEFT_OUT),
     ("steps/check", {"check": 1}),
     ("steps/explore", CLASSES),
+    ("steps/sample", {"sample": 1, **SEEN}),
     ("steps/umap", SEEN),
+    ("evaluation/best", {**GALLERY, **LOOKED}),
+    ("evaluation/doubts", LOOKED),
+    ("steps/doubts", LOOKED),
+    ("steps/explorer", {"explorer": 1}),
+    ("steps/explorer_pictures", {"explorer": 1}),
+    ("storage/page", {"explorer": 1}),
+    ("storage/thumbnails", {"explorer": 1}),
+    ("storage/quick_look", {**GALLERY, "explorer": 1}),
     ("figures/umap", UMAPS),
     ("figures/umaps", {"figure_umaps": 1}),
     ("figures/class_distribution", {"figure_class_distribution": 1}),

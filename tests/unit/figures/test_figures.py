@@ -315,7 +315,7 @@ def test_gallery(
     pixels = read_patches(path, set(test))
     assert len(pictures) == 5
     for picture, patch_id in zip(pictures, table["patch_id"], strict=True):
-        np.testing.assert_array_equal(picture.get_array(), gallery.quick_look(pixels[patch_id]))
+        np.testing.assert_array_equal(picture.get_array(), quick_look(pixels[patch_id]))
     text = texts(drawn[0])
     assert "c: no test patch" in text
     assert "scores of mlp" in text
@@ -354,29 +354,6 @@ def test_a_patch_that_the_sensor_lacks_is_grey(
     gallery.gather(scores, 0.5, tmp_path / "gallery.csv")
     gallery.draw(tmp_path / "gallery.csv", scores, "mlp", [path], images(tmp_path, "png"))
     assert {tuple(picture.get_array().ravel()) for picture in drawn[0].axes[0].images} == {(230, 230, 230)}
-
-
-def test_quick_looks_are_red_green_blue_by_band():
-    vv, vh = np.full((120, 120), -3.0, np.float32), np.full((120, 120), -29.0, np.float32)
-    image = gallery.quick_look({"VV": vv, "VH": vh})
-    assert image.shape == (120, 120, 3)
-    assert image[0, 0].tolist() == [255, 0, 255]
-
-
-def test_quick_looks_of_reflectance_are_true_colour():
-    planes = {f"B{n:02d}": np.full((120, 120), 250 * n, np.uint16) for n in (2, 3, 4, 8)}
-    image = gallery.quick_look(planes | {"B04": np.full((120, 120), 65535, np.uint16)})
-    assert image.shape == (120, 120, 3)
-    assert image[0, 0].tolist() == [255, int(255 * 0.25**0.6), int(255 * (1 / 6) ** 0.6)]
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 4])
-def test_quick_looks_of_other_bands_are_stretched(count: int):
-    planes = {f"b{n}": np.arange(16, dtype=np.int16).reshape(4, 4) * (n + 1) for n in range(count)}
-    image = gallery.quick_look(planes, dict.fromkeys(planes, "numbers"))
-    assert image.shape == (4, 4, 3)
-    assert (image.min(), image.max()) == (0, 255)
-    assert gallery.quick_look({"b": np.ones((4, 4))}, {"b": "numbers"}).max() == 0
 
 
 def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp_path: Path):

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from earthprobe.figures.gallery import quick_look
 from earthprobe.steps import explorer
 from earthprobe.steps.explorer import scores_of_patches
+from earthprobe.storage.quick_look import quick_look
 from earthprobe.storage.scores import Scores, write_scores
 from PIL import Image
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,12 +9,13 @@ import polars as pl
 from matplotlib.axes import Axes
 
 from earthprobe.describe import describe_data, describe_weights
-from earthprobe.evaluation.metrics import BEST, predict
+from earthprobe.evaluation.best import best_on_val
+from earthprobe.evaluation.metrics import predict
 from earthprobe.figures.style import WIDTH, new_figure, note, save, short
-from earthprobe.sensors import BANDS, DECIBELS, REFLECTANCE
 from earthprobe.storage.files import read_json, write_csv
 from earthprobe.storage.parquet import read_metadata
 from earthprobe.storage.pixels import read_patches
+from earthprobe.storage.quick_look import colours_of, quick_look
 
 EACH = 3  # quick-looks of either kind
 # In widths of a quick-look: between the best and the worst, of a class, from one to the next, and from row to row.
@@ -23,13 +23,6 @@ APART, BLOCK, STRIDE, STEP = 0.25, 6.25, 6.75, 1.62
 ACROSS = 2  # classes in a row
 RASTER = 150  # dots per inch, by which a quick-look has 80 pixels
 COLUMNS = ("class", "name", "kind", "rank", "patch_id", "score", "true", "predicted", "data", "weights")
-
-# dB that become black and full colour: VV red, VH green, VV-VH blue.
-RANGES = ((-22.0, -3.0), (-29.0, -10.0), (1.0, 13.0))
-BRIGHT = 3000  # reflectance times 10,000 that becomes full colour; few surfaces but snow and cloud are brighter
-GAMMA = 0.6  # forest reflects a twentieth of that and would be black
-UNITS = {name: band.unit for name, band in BANDS.items()}
-COLOURS = {"s1": "red VV, green VH, blue VV-VH", "s2": "true colour (B04, B03, B02)"}
 
 
 def run(
@@ -46,23 +39,16 @@ def run(
 
     Args:
         probes: the name of each probe.
-        metrics: its ``metrics.json``: that is shown which is best on val, or the first where there is no val split.
+        metrics: its ``metrics.json``: that is shown which is best on val.
         scores: its ``scores.parquet``.
         threshold: a class is predicted where its score is above this.
         shards: all shards of the sensor to show.
         csv: the numbers of the figure.
         images: files ending in .jpg, .png, .pdf or .svg.
     """
-    best = best_probe([read_json(path) for path in metrics])
+    (best,) = best_on_val([""] * len(metrics), [read_json(path) for path in metrics])
     gather(scores[best], threshold, csv)
     draw(csv, scores[best], probes[best], shards, images)
-
-
-def best_probe(results: Sequence[Mapping[str, Any]]) -> int:
-    """Which ``metrics.json`` is of the best probe on val; the first where there is no val split, or several are."""
-    if not all("val" in result for result in results):
-        return 0
-    return max(range(len(results)), key=lambda number: float(results[number]["val"][BEST[results[0]["task"]]]))
 
 
 def gather(scores: Path, threshold: float, output: Path) -> None:
@@ -111,7 +97,7 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
     wanted = set(table["patch_id"])
     units = read_metadata(shards[0])["units"]
     looks = {p: quick_look(v, units) for path in shards for p, v in read_patches(path, wanted).items()}
-    colours = COLOURS.get(_kind(units), f"bands {', '.join(list(units)[:3])}, each from its darkest to its brightest")
+    colours = colours_of(units)
     across = min(ACROSS, len(classes))
     rows = -(-len(classes) // across)
     width = (across - 1) * STRIDE + BLOCK
@@ -145,36 +131,3 @@ def _place(
     look = looks.get(str(row["patch_id"]), np.full((1, 1, 3), 230, np.uint8))
     axes.imshow(look, extent=(left + 0.02, left + 0.98, top + 0.96, top), aspect="auto")
     axes.text(left + 0.5, top + 1, f"{float(str(row['score'])):.2f}", fontsize=6, ha="center", va="top")
-
-
-def _kind(units: Mapping[str, str]) -> str:
-    """Which picture the bands can make: that of a sensor, or none of these."""
-    if all(units.get(band) == DECIBELS for band in ("VV", "VH")):
-        return "s1"
-    return "s2" if all(units.get(band) == REFLECTANCE for band in ("B04", "B03", "B02")) else ""
-
-
-def quick_look(pixels: Mapping[str, npt.NDArray[Any]], units: Mapping[str, str] = UNITS) -> npt.NDArray[np.uint8]:
-    """An image of a patch: true colour where its bands are there, else false colour.
-
-    Args:
-        pixels: band -> its pixels, shape (size, size).
-        units: of the bands.
-
-    Returns:
-        Red B04, green B03, blue B02, or red VV, green VH, blue VV-VH, shape (size, size, 3); of other bands the first
-        three of a size, each from its darkest to its brightest pixel.
-    """
-    match _kind({band: unit for band, unit in units.items() if band in pixels}):
-        case "s2":
-            colours = np.stack([pixels[band] for band in ("B04", "B03", "B02")], axis=-1)
-            return (255 * (colours / BRIGHT).clip(0, 1) ** GAMMA).astype(np.uint8)
-        case "s1":
-            bands = (pixels["VV"], pixels["VH"], pixels["VV"] - pixels["VH"])
-            scaled = [np.clip((b - low) / (high - low), 0, 1) for b, (low, high) in zip(bands, RANGES, strict=True)]
-            return (255 * np.stack(scaled, axis=-1)).astype(np.uint8)
-    first = next(iter(pixels.values()))
-    shown = [plane.astype(np.float64) for plane in pixels.values() if plane.shape == first.shape][:3]
-    shown = shown if len(shown) == 3 else shown[:1] * 3
-    stretched = [(plane - plane.min()) / (np.ptp(plane) or 1) for plane in shown]
-    return (255 * np.stack(stretched, axis=-1)).astype(np.uint8)
