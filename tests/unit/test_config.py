@@ -40,7 +40,7 @@ def test_the_demo_is_valid_and_defaults_are_filled_in():
     assert list(resolved["features"]) == ["statistics", "dofa_base"]
     assert resolved["features"]["statistics"]["bands"] == resolved["features"]["dofa_base"]["bands"]
     assert list(sensors_of(resolved["features"], BANDS)) == ["s1", "s2"]
-    assert resolved["probes"]["mlp"]["learning_rate"] == 0.0003
+    assert resolved["probes"]["mlp"]["learning_rate"] == 0.001
     assert resolved["threshold"] == 0.5
     assert resolve(resolved) == resolved
 

@@ -317,7 +317,7 @@ EDITS = [
     ("evaluation/doubts", LOOKED),
     ("steps/doubts", LOOKED),
     ("steps/explorer", {"explorer": 1}),
-    ("steps/explorer_pictures", {"explorer": 1}),
+    ("storage/pictures", {"explorer": 1}),
     ("storage/page", {"explorer": 1}),
     ("storage/thumbnails", {"explorer": 1}),
     ("storage/quick_look", {**GALLERY, "explorer": 1}),

@@ -15,6 +15,7 @@ from earthprobe.steps import explore, shard
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import with_metadata
 from earthprobe.storage.pixels import read_patches
+from earthprobe.storage.quick_look import BRIGHT, GAMMA, quick_look
 from matplotlib.figure import Figure
 from PIL import Image
 from torchgeo.datasets import BigEarthNet
@@ -322,10 +323,6 @@ def test_gallery(
     assert "random weights (seed 0)" in text
 
 
-def test_without_a_val_split_the_gallery_is_of_the_first_probe():
-    assert gallery.best_probe([{"task": "multilabel", "test": {"map_macro": value}} for value in (0.1, 0.9)]) == 0
-
-
 def test_gallery_of_reflectance_is_true_colour(
     scored: Callable[[], tuple[Path, Path]], twelve: TinyArchive, tmp_path: Path, drawn: list[Figure]
 ):
@@ -339,9 +336,9 @@ def test_gallery_of_reflectance_is_true_colour(
     red, green, blue = (
         read_band(twelve.root / "BigEarthNet-v1.0" / name / f"{name}_{band}.tif") for band in ("B04", "B03", "B02")
     )
-    want = np.stack([red, green, blue], axis=-1) / gallery.BRIGHT
+    want = np.stack([red, green, blue], axis=-1) / BRIGHT
     np.testing.assert_array_equal(
-        drawn[0].axes[0].images[0].get_array(), (255 * want.clip(0, 1) ** gallery.GAMMA).astype(np.uint8)
+        drawn[0].axes[0].images[0].get_array(), (255 * want.clip(0, 1) ** GAMMA).astype(np.uint8)
     )
     assert "true colour (B04, B03, B02)" in texts(drawn[0])
 

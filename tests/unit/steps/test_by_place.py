@@ -66,7 +66,13 @@ def write_row(folder: Path, name: str, frame: pl.DataFrame, skill: float, repeat
     numbers = [repeat for part, _, repeat in parts for _ in range(part.height)] if repeats > 1 else None
     stem = folder / name.replace("/", "_")
     write_scores(stem.with_suffix(".parquet"), Scores(ids, splits, scored, targets, numbers), {"classes": CLASSES})
-    result = {"test": {"map_macro": skill}, "task": "multilabel", "threshold": 0.5, "classes": CLASSES}
+    result = {
+        "test": {"map_macro": 1 - skill},
+        "val": {"map_macro": skill},
+        "task": "multilabel",
+        "threshold": 0.5,
+        "classes": CLASSES,
+    }
     control = {"control": {"says": "x", "known": True}} if name.startswith("control") else {}
     write_json(stem.with_suffix(".json"), {**result, "features": SOURCE, **control})
     return stem.with_suffix(".json"), stem.with_suffix(".parquet")

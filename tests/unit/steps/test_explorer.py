@@ -67,7 +67,7 @@ def test_each_patch_has_its_own_picture(known: Known):
 
 def test_without_room_doubtful_patches_have_pictures_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("earthprobe.steps.doubts.EACH", 1)
-    monkeypatch.setattr("earthprobe.steps.explorer_pictures.size_that_fits", lambda trials, counts, room: (32, 0.2))
+    monkeypatch.setattr("earthprobe.storage.pictures.size_that_fits", lambda trials, counts, room: (32, 0.2))
     known = Known(tmp_path)
     pictured = columns(known.page)["picture-s1"] >= 0
     assert pictured.sum() == PATCHES // 5

@@ -11,6 +11,7 @@ import polars as pl
 from threadpoolctl import threadpool_limits
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.best import best_on_val
 from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
 from earthprobe.evaluation.clusters import FEWEST, PLURAL, Clusters, clusters
 from earthprobe.evaluation.intervals import DRAWS, LEVEL
@@ -28,7 +29,8 @@ HELD_AGAINST = ("control/neighbours", "control/prior")
 """Controls that stand beside the best rows where not all can."""
 
 NOTE = (
-    "The best probe of each feature set by {best}, and what no pixel was needed for; the CSV has all rows. In brackets:"
+    "The probe of each feature set that val likes best by {best}, and what no pixel was needed for; the CSV has all"
+    " rows. In brackets:"
     " {level:.0f} % intervals, by {draws:,} draws of the patches of a country that are not independent ({kinds}); fewer"
     " than {fewest} patches have none. Micro averages are of the patches and classes of one country, not all equally"
     " hard: compare rows within a country first."
@@ -42,7 +44,7 @@ class Row(NamedTuple):
         name: feature set and probe, such as dofa/linear.
         result: its ``metrics.json``.
         tests: of each seed, its test patches.
-        best: whether no other probe of its feature set is better.
+        best: whether val likes no other probe of its feature set better.
     """
 
     name: str
@@ -119,21 +121,15 @@ def _rows(
 ) -> Iterator[Row]:
     """The rows one after the other, so that the scores of one are in memory."""
     starts = [0, *accumulate(files or [1] * len(names))]
-    best: dict[str, float] = {}
-    values = []
-    for name, result in zip(names, results, strict=True):
-        values.append(result["test"][BEST[result["task"]]])
-        features = name.split("/", 1)[0]
-        best[features] = max(best.get(features, 0.0), values[-1])
-    taken = set()
+    features = [name.split("/", 1)[0] for name in names]
+    probed = [number for number, name in enumerate(features) if name != "control"]
+    chosen = best_on_val([features[number] for number in probed], [results[number] for number in probed])
+    best = {probed[number] for number in chosen}
     for number, (name, result) in enumerate(zip(names, results, strict=True)):
         if not result.get("control", {}).get("known", True):
             continue
-        features = name.split("/", 1)[0]
-        is_best = features != "control" and features not in taken and values[number] == best[features]
-        taken |= {features} if is_best else set()
         tests = [of_test(read_scores(path)) for path in scores[starts[number] : starts[number + 1]]]
-        yield Row(name, result, tests, is_best)
+        yield Row(name, result, tests, number in best)
 
 
 def _columns(task: str) -> tuple[str, ...]:

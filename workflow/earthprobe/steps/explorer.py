@@ -15,11 +15,11 @@ from earthprobe.describe import describe_data, describe_origin, describe_weights
 from earthprobe.evaluation.best import best_on_val
 from earthprobe.evaluation.metrics import predict
 from earthprobe.outlines import outlines
-from earthprobe.steps.explorer_pictures import pictures_of
 from earthprobe.storage.files import read_csv, read_json, write_text
 from earthprobe.storage.label_matrix import classes_of, label_matrix
 from earthprobe.storage.page import as_data, assembled, block, columns
 from earthprobe.storage.parquet import read_metadata
+from earthprobe.storage.pictures import pictures_of
 from earthprobe.storage.scores import read_scores
 
 log = logging.getLogger(__name__)
