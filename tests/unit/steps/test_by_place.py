@@ -78,7 +78,7 @@ def write_row(folder: Path, name: str, frame: pl.DataFrame, skill: float, repeat
     return stem.with_suffix(".json"), stem.with_suffix(".parquet")
 
 
-ROWS = {"f/weak": 0.2, "f/strong": 0.6, "g/only": 0.3, "control/prior": 0.0, "control/neighbours": 0.5}
+ROWS = {"f/weak": 0.2, "f/strong": 0.4, "g/only": 0.3, "control/prior": 0.0, "control/neighbours": 0.5}
 
 
 def outputs(folder: Path) -> dict[str, Path]:
