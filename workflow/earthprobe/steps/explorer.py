@@ -38,7 +38,7 @@ TRIED = 16
 SHARE_OF_DATA = 0.7
 """Of the page, what is left to pictures is at least the rest, as far as less detail can make it so."""
 
-SCRIPTS = ("data.js", "colours.js", "panels.js", "side.js", "main.js")
+SCRIPTS = ("data.js", "colours.js", "points.js", "panels.js", "side.js", "main.js")
 
 AROUND = 1.0
 """Of the longer side of all places, how far land is drawn from their middle."""

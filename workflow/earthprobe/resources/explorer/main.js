@@ -5,6 +5,7 @@ const state = {
   labelSet: 0, cls: -1, colour: "true", show: "all", judge: 0, split: -1, country: -1, search: "",
   selected: -1, active: 0, tab: "patch", order: "high",
 };
+const MANY = 1e5; // patches above which two panels are drawn at first, since a machine may have no graphics card
 let shown = new Uint32Array();
 const byId = (id) => document.getElementById(id);
 
@@ -164,12 +165,16 @@ function start() {
   const countries = meta.country.map((name, number) => [name, number]);
   fill("country", [["all", -1], ...countries], -1);
   const views = [...meta.features.keys(), ...(hasMap() ? ["map"] : [])];
-  const first = [...views.slice(0, hasMap() ? Math.min(3, meta.features.length) : 4), ...(hasMap() ? ["map"] : [])];
+  const most = meta.count > MANY ? 1 : 3;
+  const first = [...views.slice(0, Math.min(most, meta.features.length)), ...(hasMap() ? ["map"] : [])];
   const across = first.length > 1 ? 2 : 1;
   byId("panels").style.gridTemplateColumns = `repeat(${across}, minmax(0, 1fr))`;
   byId("panels").style.gridTemplateRows = `repeat(${Math.ceil(first.length / across)}, minmax(0, 1fr))`;
+  Points = pointsLayer();
+  const waiting = new Set();
   const on = {
     hover,
+    drawn: (panel) => waiting.delete(panel) && !waiting.size && requestAnimationFrame(() => (explorer.ready = performance.now())),
     click: (patch, panel) => {
       state.active = panel.number;
       pick(patch);
@@ -179,7 +184,7 @@ function start() {
       draw();
     },
   };
-  first.forEach((view) => addPanel(view, views, on));
+  first.forEach((view) => waiting.add(addPanel(view, views, on)));
   listen();
   draw();
 }
@@ -203,8 +208,5 @@ if (!document.createElement("canvas").getContext("webgl2")) {
 } else if (!("DecompressionStream" in globalThis)) {
   byId("warning").textContent = "This browser is older than 2023 and cannot read the page's data.";
 } else {
-  load().then(() => {
-    start();
-    requestAnimationFrame(() => (explorer.ready = performance.now()));
-  });
+  load().then(start);
 }

@@ -3,6 +3,7 @@
 
 const SPAN = 100; // the side of a layout's square
 const panels = [];
+let Points; // the layer, once deck.gl is there
 
 const nameOf = (view) => (view === "map" ? "map" : meta.features[view].name);
 const judgeOf = (panel, state) => (panel.view === "map" ? state.judge : panel.view);
@@ -61,10 +62,14 @@ function addPanel(view, views, on) {
     views: new deck.OrthographicView({ flipY: false }),
     initialViewState: wholeView(panel),
     controller: { doubleClickZoom: false },
-    pickingRadius: 4,
-    getCursor: ({ isDragging, isHovering }) => (isDragging ? "grabbing" : isHovering ? "pointer" : "grab"),
-    onHover: ({ index, layer, x, y }) => on.hover(layer?.id === "points" ? panel.rows[index] : -1, panel, x, y),
-    onClick: ({ index, layer }) => on.click(layer?.id === "points" ? panel.rows[index] : -1, panel),
+    getCursor: ({ isDragging }) => (isDragging ? "grabbing" : panel.pointed ? "pointer" : "grab"),
+    onHover: ({ x, y }) => {
+      const patch = x < 0 ? -1 : patchAt(panel, x, y);
+      panel.pointed = patch >= 0;
+      on.hover(patch, panel, x, y);
+    },
+    onClick: ({ x, y }) => on.click(patchAt(panel, x, y), panel),
+    onAfterRender: () => on.drawn(panel),
     layers: [],
   });
   return panel;
@@ -112,29 +117,26 @@ function land() {
   return rings;
 }
 
-function pointLayer(id, { length, positions, fills }, radius, more) {
-  return new deck.ScatterplotLayer({
-    id,
-    data: { length, attributes: { getPosition: { value: positions, size: 3 }, getFillColor: { value: fills, size: 4, type: "unorm8" } } },
-    getRadius: radius,
-    radiusUnits: "pixels",
-    ...more,
-  });
+// Closed rings as pairs of corners.
+function lines(rings) {
+  const positions = Float32Array.from(rings.flatMap((ring) => ring.slice(1).flatMap((at, place) => [...ring[place], 0, ...at, 0])));
+  const length = positions.length / 3;
+  const fills = new Uint8Array(4 * length);
+  for (let place = 0; place < length; place++) fills.set([170, 170, 165, 255], 4 * place);
+  return { length, positions, fills };
 }
 
-function ringLayer(id, patches, view, radius, colour, width) {
-  return new deck.ScatterplotLayer({
-    id,
-    data: patches.map((patch) => spot(view, patch)).filter(Boolean),
-    getPosition: (at) => at,
-    getRadius: radius,
-    radiusUnits: "pixels",
-    filled: false,
-    stroked: true,
-    getLineColor: colour,
-    getLineWidth: width,
-    lineWidthUnits: "pixels",
-  });
+function pointLayer(id, { length, positions, fills }, radius, ring = 0, topology = "point-list") {
+  const attributes = {
+    getPosition: { value: positions, size: 3 },
+    getFillColor: { value: fills, size: 4, type: "unorm8" },
+  };
+  return new Points({ id, data: { length, attributes }, radius, ring, topology });
+}
+
+function rings(id, patches, view, radius, ring, colour) {
+  const layout = packed(view, patches, { entries: [["", colour]], of: () => 0 });
+  return pointLayer(id, layout, radius, ring);
 }
 
 // Draws what is shown anew; `points` says whether points or their colours changed, or what is marked alone.
@@ -142,33 +144,31 @@ function drawPanel(panel, state, shown, points) {
   const { view } = panel;
   const radius = meta.count < 3000 ? 4 : meta.count < 40000 ? 2.2 : 1.3;
   if (points || !panel.points) {
-    const packedPoints = packed(view, shown, scheme(state, judgeOf(panel, state)));
-    panel.rows = packedPoints.rows;
+    panel.packed = packed(view, shown, scheme(state, judgeOf(panel, state)));
+    const { length } = panel.packed;
     panel.points = [];
     if (view === "map") {
       panel.land ??= land();
       const rings = { data: panel.land, getPolygon: (ring) => ring, getFillColor: [240, 240, 236], extruded: false };
       panel.points.push(new deck.SolidPolygonLayer({ id: "land", ...rings }));
-      const lines = { data: panel.land, getPath: (ring) => ring, getColor: [170, 170, 165], getWidth: 1, widthUnits: "pixels" };
-      panel.points.push(new deck.PathLayer({ id: "coast", ...lines }));
+      panel.points.push(pointLayer("coast", lines(panel.land), 1, 0, "line-list"));
     }
     if (shown.length < meta.count) {
       const rest = Uint32Array.from({ length: meta.count }, (_, patch) => patch);
-      panel.points.push(pointLayer("rest", packed(view, rest, { entries: [["", "#e4e4e4"]], of: () => 0 }), radius, {}));
+      panel.points.push(pointLayer("rest", packed(view, rest, { entries: [["", "#e4e4e4"]], of: () => 0 }), radius));
     }
-    panel.points.push(pointLayer("points", packedPoints, radius, { pickable: true }));
-    panel.note.textContent = `${packedPoints.length.toLocaleString()} patches${packedPoints.length < shown.length ? `; ${(shown.length - packedPoints.length).toLocaleString()} shown elsewhere have no place here` : ""}`;
+    panel.points.push(pointLayer("points", panel.packed, radius));
+    const elsewhere = shown.length - length;
+    panel.note.textContent = `${length.toLocaleString()} patches${elsewhere ? `; ${elsewhere.toLocaleString()} more have no place here` : ""}`;
   }
   const marked = state.selected < 0 ? [] : [state.selected];
   const near = marked.flatMap((patch) => nearestOf(judgeOf(panels[state.active], state), patch).map(([other]) => other));
-  panel.deck.setProps({
-    layers: [
-      ...panel.points,
-      ringLayer("near", near, view, radius + 2.5, [0, 0, 0, 150], 1),
-      ringLayer("selected-halo", marked, view, radius + 5, [255, 255, 255], 5),
-      ringLayer("selected", marked, view, radius + 5, [0, 0, 0], 2.5),
-    ],
-  });
+  const marks = state.selected < 0 ? [] : [
+    rings("near", near, view, radius + 3.5, 1, "#444444"),
+    rings("selected-halo", marked, view, radius + 8, 5, "#ffffff"),
+    rings("selected", marked, view, radius + 7, 2.5, "#000000"),
+  ];
+  panel.deck.setProps({ layers: [...panel.points, ...marks] });
   panel.element.classList.toggle("active", panel.number === state.active && panels.length > 1);
 }
 
