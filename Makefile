@@ -6,20 +6,21 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-# The demo with Galileo-nano, where its weights are given: `published`, their file, or the folder of encoder.pt.
+# Its jobs are so small that they take longer to start than to work: one core each, side by side.
+# With Galileo-nano, where its weights are given: `published`, their file, or the folder of encoder.pt.
 GALILEO_WEIGHTS := $(or $(wildcard $(GALILEO)/encoder.pt),$(GALILEO))
-DEMO := $(if $(GALILEO),--configfile config/config.yaml config/demo-galileo.yaml \
+DEMO := --cores $(CORES) --max-threads 1 $(if $(GALILEO),--configfile config/config.yaml config/demo-galileo.yaml \
 	--config 'features={galileo_nano: {weights: "$(GALILEO_WEIGHTS)"}}')
 
 .PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal no-pixels lint format lock docs site clean
 .DEFAULT_GOAL := demo
 
 demo: .venv/ready  ## the simulated archive from patches to tables; GALILEO=published (or FOLDER) adds a trained model
-	$(BIN)/snakemake --cores $(CORES) $(DEMO)
+	$(BIN)/snakemake $(DEMO)
 	@$(BIN)/earthprobe show results/simulated
 
 resume: .venv/ready  ## the same after a killed run; ARGS="--workflow-profile slurm --configfile ..." for another than the demo
-	$(BIN)/earthprobe resume $(or $(ARGS),--cores $(CORES) $(DEMO))
+	$(BIN)/earthprobe resume $(or $(ARGS),$(DEMO))
 
 test: .venv/ready  ## unit tests first; then runs of the workflow and of SLURM, which mostly waits, side by side
 	$(BIN)/python -m pytest tests/unit --numprocesses $(CORES) --dist worksteal --cov --cov-report=term:skip-covered
@@ -95,5 +96,5 @@ site: .venv/ready  ## the documentation as a site in site/, which needs no netwo
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build
 
 report: .venv/ready  ## one HTML file of the demo's results
-	$(BIN)/snakemake --cores $(CORES) $(DEMO)
+	$(BIN)/snakemake $(DEMO)
 	$(BIN)/snakemake --report results/simulated/report.html $(DEMO)
