@@ -62,7 +62,9 @@ function scoresTable(patch, state) {
   const head = table.createTHead().insertRow();
   const probes = meta.labelSets[set].probes;
   head.append(make("th", "class"), make("th", "label"));
-  scored.forEach((f) => head.append(make("th", `${meta.features[f].name} (${probes[meta.features[f].name]})`)));
+  // Long names may break where they have an underscore.
+  const heading = ({ name }) => `${name} (${probes[name]})`.replaceAll("_", "_\u200b");
+  scored.forEach((f) => head.append(make("th", heading(meta.features[f]))));
   const body = table.createTBody();
   for (const number of kept) {
     const row = body.insertRow();
