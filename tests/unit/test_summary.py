@@ -68,7 +68,7 @@ def test_five_sentences_of_a_whole_study():
 def test_a_pair_that_was_not_compared_has_no_interval():
     lines = said(["dofa/linear", "pixels/linear"])
     assert "over the pixels: +15.0 points (not compared) against pixels/linear" in lines[1]
-    assert "no row has them in its model" in lines[1]
+    assert "no such row of its model" in lines[1]
     assert lines[2].startswith("**Without a pixel** no control was run")
     assert lines[3] == "**Not told apart:** the best was compared with no other row."
 

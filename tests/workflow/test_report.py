@@ -13,7 +13,7 @@ from selenium.webdriver.support.ui import WebDriverWait
 from tests.browser import chromium, errors
 from tests.clone import TINY, Clone
 
-CATEGORIES = ("Archive", "Configuration", "Embeddings", "Explorer", "Probes", "Summary", "Tables")
+CATEGORIES = ("Archive", "Configuration", "Embeddings", "Probes", "Summary", "Tables")
 
 
 @pytest.fixture(scope="module")
@@ -29,12 +29,11 @@ def test_it_holds_everything_in_one_file(clone: Clone, html: Path):
         "umap_43.png",
         "umap_pixels_43.png",
         "confusion_pixels_19_mlp.png",
-        "gallery_pixels_19.jpg",
     ):
         picture = (clone.results() / "figures" / name).read_bytes()
         assert base64.b64encode(picture).decode() in text, name
     assert "classification_19.html" in text
-    assert len(text) < 10e6
+    assert len(text) < 15e6
     for remote in ('src="http', "src='http", 'rel="stylesheet" href="http'):
         assert remote not in text
 
@@ -78,6 +77,15 @@ def test_its_first_page_says_the_results(browser: webdriver.Chrome, width: int):
         assert box["y"] >= 0
     assert picture.rect["y"] < 700
     assert find(browser, "//*[@id='rulegraph']").rect["y"] > picture.rect["y"]
+
+
+def test_its_first_page_opens_the_explorer(browser: webdriver.Chrome):
+    find(browser, "//*[contains(@class, 'earthprobe-first-page')]//button").click()
+    WebDriverWait(browser, 20).until(lambda b: len(b.window_handles) == 2)
+    browser.switch_to.window(browser.window_handles[1])
+    WebDriverWait(browser, 30).until(lambda b: b.execute_script("return Boolean(window.explorer?.ready)"))
+    assert "48 of 48 patches" in find(browser, "//*[@id='count']").text
+    assert errors(browser) == []
 
 
 def test_it_shows_the_tables(browser: webdriver.Chrome):

@@ -18,7 +18,8 @@ from tests.conftest import REPOSITORY
 
 PLACED = {"by_place": 2, "figure_distance": 2, "figure_map": 2}
 SHORT = {"summary": 1, "first_page": 1}
-LOOKED = {"doubts": 1, "explorer": 1}
+PAGE = {"explorer": 1, "first_page": 1}
+LOOKED = {"doubts": 1, **PAGE}
 TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **SHORT, **PLACED}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
@@ -137,7 +138,7 @@ NEAR = {"neighbors": 2, "retrieval": 1}
 MAPPED = {"figure_distance": 1, "figure_map": 1}
 PLACES = {"by_place": 1, **MAPPED}
 UMAPS = {"figure_umap": 2, "figure_umaps": 1}
-SEEN = {"umap": 2, **UMAPS, "explorer": 1}
+SEEN = {"umap": 2, **UMAPS, **PAGE}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
 CLASSES = {"explore": 1, **DRAWN}
 EVALUATE = {
@@ -244,7 +245,7 @@ EDITS = [
     ("storage/geotiff", SHARDS),
     ("archives/countries", ARCHIVE),
     ("borders", {**ARCHIVE}),
-    ("outlines", {"figure_map": 1, "explorer": 1}),
+    ("outlines", {"figure_map": 1, **PAGE}),
     ("steps/distance", {"distance": 1, **PLACES}),
     ("steps/by_place", PLACES),
     ("evaluation/places", PLACES),
@@ -313,14 +314,14 @@ EDITS = [
     ("steps/explore", CLASSES),
     ("steps/sample", {"sample": 1, **SEEN}),
     ("steps/umap", SEEN),
-    ("evaluation/best", {**GALLERY, **LOOKED}),
+    ("evaluation/best", {**GALLERY, **PLACES, **LOOKED}),
     ("evaluation/doubts", LOOKED),
     ("steps/doubts", LOOKED),
-    ("steps/explorer", {"explorer": 1}),
-    ("storage/pictures", {"explorer": 1}),
-    ("storage/page", {"explorer": 1}),
-    ("storage/thumbnails", {"explorer": 1}),
-    ("storage/quick_look", {**GALLERY, "explorer": 1}),
+    ("steps/explorer", PAGE),
+    ("storage/pictures", PAGE),
+    ("storage/page", PAGE),
+    ("storage/thumbnails", PAGE),
+    ("storage/quick_look", {**GALLERY, **PAGE}),
     ("figures/umap", UMAPS),
     ("figures/umaps", {"figure_umaps": 1}),
     ("figures/class_distribution", {"figure_class_distribution": 1}),

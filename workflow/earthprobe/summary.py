@@ -114,7 +114,7 @@ def _gains(best: Row, models: Sequence[Row], pairs: Lines) -> str:
     elif twins:
         more = _against(best, max(twins, key=lambda row: row.score), pairs)
     else:
-        more = "no row has them in its model"
+        more = "no such row of its model"
     return f"**Gain** over the pixels: {over}; over random weights: {more}."
 
 

@@ -45,12 +45,7 @@ rule explorer:
         metrics=probed("metrics.json", LABEL_SETS),
         scores=probed("scores.parquet", LABEL_SETS),
     output:
-        report(
-            ensure("<results>/explorer.html", non_empty=True),
-            caption="../report/explorer.rst",
-            category="Explorer",
-            labels={"page": "explorer"},
-        ),
+        ensure("<results>/explorer.html", non_empty=True),
     log:
         "<logs>/explorer.log",
     benchmark:

@@ -59,13 +59,15 @@ rule first_page:
         package("steps.first_page"),
         summary="<results>/summary.md",
         figure=f"<results>/figures/comparison_{LABEL_SETS[0]}.png",
+        explorer="<results>/explorer.html",
     output:
-        report(
+        page=report(
             ensure("<results>/summary.html", non_empty=True),
             caption="../report/first_page.rst",
             category="Summary",
             labels={"page": "results in short"},
         ),
+        opening=ensure("<results>/report_opening.html", non_empty=True),
     log:
         "<logs>/first_page.log",
     conda:
@@ -73,8 +75,8 @@ rule first_page:
     params:
         title=f"earthprobe: {ARCHIVE['name']}",
     shell:
-        "earthprobe first-page --summary {input.summary} --figure {input.figure} --title {params.title:q}"
-        " --output {output} --log {log}"
+        "earthprobe first-page --summary {input.summary} --figure {input.figure} --explorer {input.explorer}"
+        " --title {params.title:q} --output {output.page} --opening {output.opening} --log {log}"
 
 
 rule ablation:
@@ -244,12 +246,7 @@ rule figure_gallery:
             "<results>/shards/{sensor}/{shard}.parquet", sensor=shown_by(wc.features), shard=SHARDS
         ),
     output:
-        jpg=report(
-            "<results>/figures/gallery_{features}_{labels}.jpg",
-            caption="../report/gallery.rst",
-            category="Probes",
-            labels={"figure": "gallery", "features": "{features}", "classes": "{labels}", "probe": "best"},
-        ),
+        jpg="<results>/figures/gallery_{features}_{labels}.jpg",
         pdf="<results>/figures/gallery_{features}_{labels}.pdf",
         csv="<results>/figures/gallery_{features}_{labels}.csv",
     log:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -69,9 +70,20 @@ class Page(HTMLParser):
 
 def test_the_first_page_holds_lines_and_figure(tmp_path: Path):
     (tmp_path / "c.png").write_bytes(PIXEL)
+    (tmp_path / "explorer.html").write_bytes(b"<html>patches</html>")
     first_page.run(
-        summary=written(tmp_path), figure=tmp_path / "c.png", title="a < b", output=tmp_path / "summary.html"
+        summary=written(tmp_path),
+        figure=tmp_path / "c.png",
+        explorer=tmp_path / "explorer.html",
+        title="a < b",
+        output=tmp_path / "summary.html",
+        opening=tmp_path / "opening.html",
     )
+    opening = (tmp_path / "opening.html").read_text()
+    held = re.search(r'<script type="text/plain" id="earthprobe-first-page-explorer">([^<]*)</script>', opening)
+    assert held
+    assert base64.b64decode(held[1]) == b"<html>patches</html>"
+    assert "explorer" not in (tmp_path / "summary.html").read_text()
     page = Page((tmp_path / "summary.html").read_text())
     names = [tag for tag, _ in page.tags]
     assert names.count("li") == 10

@@ -1,4 +1,4 @@
-"""Make the first page of the report: the results in short, and a figure."""
+"""Make the first page of the report: the results in short, a figure, and a way to the explorer."""
 
 import base64
 import re
@@ -14,6 +14,7 @@ STYLE = """
 .NAME h2 { font-size: 1.1em; font-weight: bold; margin: 1em 0 .3em; }
 .NAME ul { list-style: disc; padding-left: 1.3em; margin: 0; }
 .NAME li { margin: .25em 0; }
+.NAME button { background: #0072b2; color: #fff; border-radius: 4px; padding: .35em .9em; margin: 0 0 .4em; }
 .NAME img { display: block; width: 100%; max-width: 54rem; margin: 1em 0; }
 .max-w-lg:has(.NAME) { max-width: 62rem; }
 .items-start:has(.NAME) { flex-wrap: wrap; }
@@ -28,14 +29,25 @@ CAPTION = (
 )
 
 
-def run(*, summary: Path, figure: Path, title: str, output: Path) -> None:
+OPEN = (
+    "const text = atob(document.getElementById('NAME-explorer').textContent);"
+    "const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));"
+    "window.open(URL.createObjectURL(new Blob([bytes], { type: 'text/html' })))"
+)
+"""What the button does. Among the report's other pages a browser would show nothing: they are addresses that hold their
+content, of which Chromium takes 2 MB."""
+
+
+def run(*, summary: Path, figure: Path, explorer: Path, title: str, output: Path, opening: Path) -> None:
     """Writes a page that needs no other file.
 
     Args:
         summary: what the step ``summary`` wrote.
         figure: PNG of the comparisons of the first label set, which stands below its lines.
+        explorer: the page of patches.
         title: of the page.
         output: HTML, a part of a page that a browser also shows alone.
+        opening: the same with the explorer inside, and a button that opens it: what the report begins with.
     """
     picture = base64.b64encode(figure.read_bytes()).decode()
     image = f'<img alt="{CAPTION}" src="data:image/png;base64,{picture}">'
@@ -43,6 +55,11 @@ def run(*, summary: Path, figure: Path, title: str, output: Path) -> None:
     head = f'<meta charset="utf-8"><style>{STYLE.replace("NAME", NAME)}</style>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", first, image, *others])
     write_text(output, f'{head}\n<div class="{NAME}">\n{body}\n</div>\n')
+    held = base64.b64encode(explorer.read_bytes()).decode()
+    button = f'<p><button onclick="{OPEN.replace("NAME", NAME)}">Look at the patches: open the explorer</button></p>'
+    body = "\n".join([f"<h1>{escape(title)}</h1>", button, first, image, *others])
+    text = f'<script type="text/plain" id="{NAME}-explorer">{held}</script>'
+    write_text(opening, f'{head}\n<div class="{NAME}">\n{body}\n{text}\n</div>\n')
 
 
 def _part(text: str) -> str:
