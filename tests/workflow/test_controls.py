@@ -85,7 +85,7 @@ def test_other_draws_train_nothing_again(held: Clone):
     config = HELD | {"intervals": {"draws": 200, "cluster": "patch"}, "buffers": []}
     planned = held.planned("tables", config=config)
     compared = {"compare": 1, "by_place": 1, "retrieval": 1, "table": 1, "manifest": 1, "summary": 1, "tables": 1}
-    compared["config"] = 1
+    compared |= {"doubts": 1, "config": 1}
     assert planned == {"evaluate": 1, "evaluate_controls": 1, **compared}
 
 

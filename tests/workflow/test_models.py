@@ -83,6 +83,7 @@ def test_a_new_feature_set_runs_its_own_jobs_alone(clone: Clone, study: dict[str
         "evaluate": 1,
         "by_place": 1,
         "compare": 1,
+        "doubts": 1,
         "table": 1,
         "manifest": 1,
         "summary": 1,

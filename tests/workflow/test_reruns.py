@@ -20,7 +20,7 @@ PLACED = {"by_place": 2, "figure_distance": 2, "figure_map": 2}
 SHORT = {"summary": 1, "first_page": 1}
 PAGE = {"explorer": 1, "first_page": 1}
 LOOKED = {"doubts": 1, **PAGE}
-TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **SHORT, **PLACED}
+TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **SHORT, **PLACED, **LOOKED, "doubts": 2}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
     "figure_f2_per_class": 2,
