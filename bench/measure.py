@@ -489,7 +489,7 @@ def mlp() -> Row:
 def umap() -> Row:
     """Laying out a sample of 5,000 of 20,000 patches: ours, and umap-learn with all of them."""
     import umap as library
-    from earthprobe.steps.umap import stratified
+    from earthprobe.steps.sample import stratified
 
     data = probe_data(20_000, 19).parts["train"]
     labels = pl.Series([np.flatnonzero(row).tolist() for row in data.targets], dtype=pl.List(pl.UInt8))

@@ -163,7 +163,7 @@ def test_sentinel_2_comes_to_a_study_and_runs_nothing_again(clone: Clone, v1_sam
     s2 = list(bands_of("s2"))
     config["features"] |= {"s2": model | {"bands": s2}, "s1_s2": model | {"bands": ["VV", "VH", *s2]}}
     jobs = clone.planned(config=config)
-    of_figures = ("figure", "umap", "explore", "explorer", "sample", "first", "cost")
+    of_figures = ("figure", "umap", "explore", "explorer", "sample", "cost")
     figures = {name: jobs.pop(name) for name in list(jobs) if name.split("_")[0] in of_figures}
     assert figures["figure_gallery"] == figures["cost"] == 3
     assert jobs == {
