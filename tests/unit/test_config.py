@@ -112,7 +112,7 @@ BAD = [
         "svm",
         "probes.mlp.kind: 'svm' is unknown: one of extra_trees, knn, linear, linear_sgd, mlp, random_forest",
     ),
-    ("probes.extra_trees.n_estimators", 0, "probes.extra_trees.n_estimators: 0 is less than the minimum of 1"),
+    ("probes.random_forest.n_estimators", 0, "probes.random_forest.n_estimators: 0 is less than the minimum of 1"),
     ("probes.random_forest.max_depth", "deep", "probes.random_forest.max_depth: 'deep' is not of type"),
     ("probes.linear.strengths", [0], "probes.linear.strengths: 0 is less than or equal to the minimum of 0"),
     ("archive.kind", ["simulated"], r"archive.kind: \['simulated'\] is unknown"),
@@ -123,7 +123,7 @@ BAD = [
     (
         "figures.probes",
         ["linear", "svm"],
-        "figures.probes: svm is unknown: one of random_forest, extra_trees",
+        "figures.probes: svm is unknown: one of random_forest, linear",
     ),
     ("threshold", float("nan"), "threshold: nan is not a finite number"),
     ("threshold", 1.5, "threshold: 1.5 is greater than or equal to the maximum of 1"),

@@ -78,7 +78,7 @@ def test_show_prints_tables_and_places(clone: Clone):
 def test_another_config_replaces_the_demos(clone: Clone):
     stored = yaml.safe_load((clone.results() / "config.yaml").read_text())
     demo = yaml.safe_load((clone.folder / "config/config.yaml").read_text())
-    assert set(demo["probes"]) - set(TINY["probes"]) == {"random_forest", "extra_trees"}
+    assert set(demo["probes"]) - set(TINY["probes"]) == {"random_forest"}
     assert set(stored["probes"]) == set(TINY["probes"])
     assert set(stored["features"]) == {"pixels"}
     assert stored["archive"]["patches"] == 48
