@@ -80,8 +80,9 @@ def test_the_first_page_holds_lines_and_figure(tmp_path: Path):
         opening=tmp_path / "opening.html",
     )
     opening = (tmp_path / "opening.html").read_text()
-    held = re.search(r'<script type="text/plain" id="earthprobe-first-page-explorer">([^<]*)</script>', opening)
+    held = re.search(r'<div hidden id="earthprobe-first-page-explorer">([^<]*)</div>', opening)
     assert held
+    assert "</script" not in opening
     assert base64.b64decode(held[1]) == b"<html>patches</html>"
     assert "explorer" not in (tmp_path / "summary.html").read_text()
     page = Page((tmp_path / "summary.html").read_text())

@@ -58,7 +58,8 @@ def run(*, summary: Path, figure: Path, explorer: Path, title: str, output: Path
     held = base64.b64encode(explorer.read_bytes()).decode()
     button = f'<p><button onclick="{OPEN.replace("NAME", NAME)}">Look at the patches: open the explorer</button></p>'
     body = "\n".join([f"<h1>{escape(title)}</h1>", button, first, image, *others])
-    text = f'<script type="text/plain" id="{NAME}-explorer">{held}</script>'
+    # No script element: the report has this text inside one, which the first end of a script would end.
+    text = f'<div hidden id="{NAME}-explorer">{held}</div>'
     write_text(opening, f'{head}\n<div class="{NAME}">\n{body}\n{text}\n</div>\n')
 
 
