@@ -32,7 +32,7 @@ CAPTION = (
 OPEN = (
     "const text = atob(document.getElementById('NAME-explorer').textContent);"
     "const bytes = Uint8Array.from(text, (character) => character.charCodeAt(0));"
-    "window.open(URL.createObjectURL(new Blob([bytes], { type: 'text/html' })))"
+    "window.open(window.URL.createObjectURL(new Blob([bytes], { type: 'text/html' })))"
 )
 """What the button does. Among the report's other pages a browser would show nothing: they are addresses that hold their
 content, of which Chromium takes 2 MB."""
