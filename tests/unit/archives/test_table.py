@@ -106,6 +106,11 @@ def test_rows_that_cannot_be_are_named(tmp_path: Path, text: str, message: str):
     [
         ("name,labels\na,x\n", {}, r"archive.columns.id: there is no column id: .*t.csv has the columns name, labels$"),
         ("id,label\na,x\n", {}, "archive.columns.labels: there is no column labels"),
+        (
+            "id,labels\na,x\n",
+            {"columns": {"group": "scne"}},
+            "archive.columns.group: there is no column scne: .* id, labels$",
+        ),
         ("id,labels\na,x\n", {}, "archive.split.by: table needs the column split"),
         ("id,labels\na,x\n", {"split": {"by": "group"}}, "archive.split.by: group needs the column group"),
         (

@@ -55,9 +55,10 @@ def check_columns(archive: Mapping[str, Any], found: list[str]) -> None:
     """
     columns, split = archive["columns"], archive["split"]
     where = f"{archive['table']} has the columns {', '.join(found)}"
-    for key in ("id", "labels"):
-        if columns[key] not in found:
-            raise UserError(f"config: archive.columns.{key}: there is no column {columns[key]}: {where}")
+    for key, column in columns.items():
+        # One that goes by its own name may be missing; another was named on purpose.
+        if column not in found and (key in ("id", "labels") or column not in (key, None)):
+            raise UserError(f"config: archive.columns.{key}: there is no column {column}: {where}")
     for name, file in band_files(archive).items():
         for column in columns_in([file.path]):
             if column != "id" and column not in found:
