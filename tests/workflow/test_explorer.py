@@ -144,8 +144,12 @@ def test_patches_are_found_by_id_and_by_class(page: webdriver.Chrome, known: Kno
     box.send_keys("7")
     assert known.ids[17] in side(page)
     box.clear()
-    box.send_keys("water")
+    box.send_keys("Wat")  # the only class that has it in its name
     assert page.execute_script("return explorer.state.cls") == 0
+    assert shown(page) == np.flatnonzero(known.targets[:, 0]).tolist()
+    for _ in range(3):
+        box.send_keys("\ue003")  # backspace
+    assert page.execute_script("return explorer.state.cls") == -1
 
 
 def test_doubtful_labels_are_listed_with_their_pictures(page: webdriver.Chrome, known: Known):

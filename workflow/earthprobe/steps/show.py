@@ -7,6 +7,7 @@ import yaml
 from earthprobe.errors import UserError
 
 PLACES = {
+    "explorer.html": "patches to look at: open it in a browser",
     "summary.md": "the lines above",
     "tables/": "the tables above as CSV and Markdown",
     "figures/": "the figures as PNG and PDF, each with its numbers in a CSV of the same name",

@@ -94,6 +94,33 @@ function chooseClass(cls) {
   choose({ cls });
 }
 
+// A class by the only name that the text is a part of; else the patches whose ids have it. Without text all as before.
+let searched = -1;
+function search(text) {
+  const part = text.toLowerCase();
+  const named = classesOf(state.labelSet).map((name) => name.toLowerCase());
+  const fitting = [...named.keys()].filter((number) => named[number].includes(part));
+  const whole = named.indexOf(part);
+  const cls = !part ? -1 : whole >= 0 ? whole : fitting.length === 1 ? fitting[0] : -1;
+  if (searched >= 0 && cls < 0) chooseClass(-1);
+  searched = cls;
+  if (cls >= 0) {
+    Object.assign(state, { search: "", show: state.show === "all" ? "has" : state.show });
+    byId("show").value = state.show;
+    chooseClass(cls);
+    return;
+  }
+  const exact = columns.ids.indexOf(text);
+  if (exact >= 0) {
+    state.search = "";
+    pick(exact);
+    draw();
+  } else choose({ search: part });
+  if (part && fitting.length > 1 && !shown.length) {
+    byId("count").textContent = `${fitting.length} classes have “${text}” in their names`;
+  }
+}
+
 function fill(id, entries, value) {
   byId(id).replaceChildren(...entries.map(([text, number]) => new Option(text, number)));
   byId(id).value = value;
@@ -117,20 +144,7 @@ function listen() {
   number("country", "country");
   byId("colour").onchange = () => choose({ colour: byId("colour").value });
   byId("show").onchange = () => choose({ show: byId("show").value });
-  byId("search").oninput = () => {
-    const text = byId("search").value.trim();
-    const named = classesOf(state.labelSet).indexOf(text);
-    const exact = columns.ids.indexOf(text);
-    if (named >= 0) {
-      state.search = "";
-      chooseClass(named);
-    } else if (exact >= 0) {
-      state.search = "";
-      filter();
-      pick(exact);
-      draw();
-    } else choose({ search: text.toLowerCase() });
-  };
+  byId("search").oninput = () => search(byId("search").value.trim());
   for (const tab of ["patch", "list", "doubts"]) {
     byId(`tab-${tab}`).onclick = () => {
       state.tab = tab;

@@ -157,7 +157,7 @@ function showDoubts(side, state, on) {
   doubts[state.cls].forEach((entries, kind) => {
     if (!entries.length) return;
     side.append(make("h2", titles[kind]));
-    const text = ([, quality, by, of]) => `right with ${quality.toFixed(2)}; doubted by ${by} of ${of}`;
+    const text = ([, quality, by, of]) => `label right with probability ${quality.toFixed(2)}; doubted by ${by} of ${of}`;
     side.append(cards(entries.map((entry) => [entry[0], text(entry)]), on.pick));
   });
 }
