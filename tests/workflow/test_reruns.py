@@ -82,7 +82,7 @@ def test_a_new_feature_set(clone: Clone):
 
 
 def test_a_label_set_removed_and_brought_back(clone: Clone):
-    assert clone.planned(config=changed("label_sets", [19])) == {"config": 1, "manifest": 1, **SHORT}
+    assert clone.planned(config=changed("label_sets", [19])) == {"config": 1, "manifest": 1, **SHORT, **PAGE}
     assert clone.planned(config=changed("label_sets", [19, 43])) == {}
 
 

@@ -87,7 +87,7 @@ def test_another_config_replaces_the_demos(clone: Clone):
 
 def test_a_value_on_the_command_line_changes_the_demo(clone: Clone):
     jobs = clone.planned("--config", "threshold=0.25")
-    assert jobs["evaluate"] == 16
+    assert jobs["evaluate"] == 12
     assert jobs["table"] == 2
     assert "--threshold 0.25 " in clone.run("--dry-run", "--printshellcmds", "--config", "threshold=0.25")
 
