@@ -67,7 +67,7 @@ def demo(clone: Clone) -> Path:
 
 
 def test_the_demos_tables_behave_like_the_studys(demo: Path):
-    for label_set, rows in tables(demo, "dofa_base").items():
+    for label_set, rows in tables(demo, "statistics").items():
         for metric in ("f2_macro", "f2_micro"):
             assert float(rows["mlp"][metric]) >= float(rows["linear"][metric]), (label_set, metric)
         for row in rows.values():
