@@ -217,3 +217,17 @@ def test_a_buffer_that_leaves_no_train_patch_is_said(tmp_path: Path):
     write_index(tmp_path / "index.parquet")
     with pytest.raises(UserError, match="no train patch is further than 99 cells from all of test: give less"):
         distance.run(index=tmp_path / "index.parquet", buffer=99, output=tmp_path / "far.parquet")
+
+
+def test_a_table_without_a_tile_is_a_map_that_says_so(tmp_path: Path):
+    made = run(tmp_path, write_index(tmp_path / "index.parquet"))
+    heading = made["by_tile"].read_text().splitlines()[0]
+    (tmp_path / "none.csv").write_text(heading + "\n")
+    figure_map.run(
+        tiles=tmp_path / "none.csv",
+        index=tmp_path / "index.parquet",
+        csv=tmp_path / "map.csv",
+        images=[tmp_path / "map.png"],
+    )
+    assert (tmp_path / "map.png").stat().st_size > 0
+    assert len((tmp_path / "map.csv").read_text().splitlines()) == 1
