@@ -66,7 +66,7 @@ ROWS = [
 ] + [("control", name) for name in CONTROLS]
 # Without the means over seeds, and without controls.
 PROBED = [(features, probe) for features in SHOWN for probe in PROBES]
-# The probes that have confusion matrices and galleries.
+# The probes that have confusion matrices.
 PICTURED = PROBES if CONFIG["figures"]["probes"] is None else CONFIG["figures"]["probes"]
 BUDGETS = [str(budget) for budget in CONFIG["label_budgets"]]
 CURVES = [(features, probe, budget) for features in SHOWN for probe in PROBES for budget in BUDGETS]

@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from earthprobe.steps import explorer
-from earthprobe.steps.explorer import scores_of_patches
 from earthprobe.storage.quick_look import quick_look
-from earthprobe.storage.scores import Scores, write_scores
 from PIL import Image
 
 from tests.pages import CLASSES, FEATURES, KEPT, PATCHES, Known, columns, elements, meta
@@ -92,15 +90,3 @@ def test_less_detail_where_it_does_not_fit():
     assert np.array_equal(less["split"], arrays["split"])
     assert 0 < np.abs(less["scores-0-0"].astype(int) - arrays["scores-0-0"]).max() <= 26
     assert less["scores-0-0"].max() == 255
-
-
-def test_scores_of_a_patch_are_the_mean_of_those_that_tested_it(tmp_path: Path):
-    scored = Scores(
-        ["a", "b", "a", "a", "c", "z"],
-        ["test", "val", "test", "val", "val", "test"],
-        np.array([[0.2], [0.4], [0.6], [0.9], [0.1], [1.0]], np.float32),
-        np.ones((6, 1), bool),
-    )
-    write_scores(tmp_path / "scores.parquet", scored, {"classes": ["x"]})
-    values = scores_of_patches(tmp_path / "scores.parquet", {"a": 0, "b": 1, "c": 2, "d": 3})
-    np.testing.assert_allclose(values[:, 0], [0.4, 0.4, 0.1, np.nan], rtol=1e-6)

@@ -71,9 +71,7 @@ def test_coordinates_are_of_the_sample_seeded_and_find_clusters(tmp_path: Path):
     assert metadata["weights"] == "random weights (seed 0)"
 
 
-@pytest.mark.parametrize("block", [1, 300, 10**6])
-def test_the_nearest_are_scikit_learns(monkeypatch: pytest.MonkeyPatch, block: int):
-    monkeypatch.setattr("earthprobe.steps.umap.BLOCK", block)
+def test_the_nearest_are_scikit_learns():
     vectors = np.random.default_rng(0).normal(size=(80, 12)).astype(np.float32)
     vectors[5] = 0
     rows, cosines = alike(vectors, 6)
@@ -82,3 +80,11 @@ def test_the_nearest_are_scikit_learns(monkeypatch: pytest.MonkeyPatch, block: i
     assert np.array_equal(rows[kept], found[:, 1:])
     np.testing.assert_allclose(cosines[kept], 1 - distances[:, 1:], atol=1e-5)
     assert not (rows == np.arange(80)[:, None]).any()
+
+
+def test_of_equal_patches_none_is_its_own_neighbour():
+    vectors = np.ones((40, 12), np.float32)
+    rows, cosines = alike(vectors, 6)
+    assert not (rows == np.arange(40)[:, None]).any()
+    assert all(len(set(row)) == 6 for row in rows.tolist())
+    np.testing.assert_allclose(cosines, 1, atol=1e-6)

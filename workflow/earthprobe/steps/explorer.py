@@ -5,7 +5,7 @@ import math
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -20,7 +20,7 @@ from earthprobe.storage.label_matrix import classes_of, label_matrix
 from earthprobe.storage.page import as_data, assembled, block, columns
 from earthprobe.storage.parquet import read_metadata
 from earthprobe.storage.pictures import pictures_of
-from earthprobe.storage.scores import read_scores
+from earthprobe.storage.scores import scores_of_patches
 
 log = logging.getLogger(__name__)
 
@@ -48,6 +48,24 @@ NARROWEST = 0.5
 
 CORNERS = 800
 """Parts of the map's longer side that a coast's corner is told in: less than a pixel."""
+
+
+class Row(NamedTuple):
+    """A row of the tables.
+
+    Attributes:
+        labels: its label set.
+        features: its feature set.
+        probe: its probe.
+        result: its ``metrics.json``.
+        scores: its ``scores.parquet``.
+    """
+
+    labels: str
+    features: str
+    probe: str
+    result: Mapping[str, Any]
+    scores: Path
 
 
 def run(
@@ -110,30 +128,30 @@ def run(
         arrays |= _layout(layout, place, number)
     meta["features"] = [{"name": name} for name in features]
     meta["labelSets"] = []
+    table = [
+        Row(*row) for row in zip(row_labels, row_features, row_probes, map(read_json, metrics), scores, strict=True)
+    ]
     for position, (name, rows) in enumerate(zip(label_sets, doubtful, strict=True)):
-        own = [row for row, labels in enumerate(row_labels) if labels == name]
-        results = [read_json(metrics[row]) for row in own]
-        best = [own[row] for row in best_on_val([row_features[row] for row in own], results)]
+        own = [row for row in table if row.labels == name]
+        best = [own[row] for row in best_on_val([row.features for row in own], [row.result for row in own])]
         classes = classes_of(index, name)
-        targets = label_matrix(patches[f"labels_{name}"], len(classes))
-        arrays[f"labels-{position}"] = np.packbits(targets, axis=1)
-        probes = {}
+        arrays[f"labels-{position}"] = np.packbits(label_matrix(patches[f"labels_{name}"], len(classes)), axis=1)
         for row in best:
-            number = features.index(row_features[row])
-            source = results[own.index(row)]
-            values = scores_of_patches(scores[row], place)
-            predicted = predict(np.nan_to_num(values), threshold, source["task"])
-            scored = np.isfinite(values[:, 0])
-            arrays[f"scores-{position}-{number}"] = np.round(255 * np.nan_to_num(values)).astype(np.uint8)
-            arrays[f"predicted-{position}-{number}"] = np.packbits(predicted & scored[:, None], axis=1)
-            arrays[f"scored-{position}-{number}"] = scored.astype(np.uint8)
-            probes[row_features[row]] = row_probes[row]
-            meta["features"][number] |= _origin(source["features"])
+            number = features.index(row.features)
+            arrays |= _scored(row, place, threshold, f"{position}-{number}")
+            meta["features"][number] |= _origin(row.result["features"])
+        probes = {row.features: row.probe for row in best}
         meta["labelSets"].append(
             {"name": name, "classes": classes, "probes": probes, "doubts": _doubts(rows, place, classes)}
         )
-    data = describe_data(read_metadata(index))
-    meta |= {"title": data, "warning": _warning(index, meta), "threshold": threshold, "nowhere": NOWHERE}
+    source_of_index = read_metadata(index)
+    data = describe_data(source_of_index)
+    meta |= {
+        "title": data,
+        "warning": _warning(source_of_index["simulated"], meta["features"]),
+        "threshold": threshold,
+        "nowhere": NOWHERE,
+    }
     arrays |= _map(patches)
 
     limit = int(1e6 * megabytes)
@@ -183,28 +201,17 @@ def _coarser(arrays: Arrays, near: int, step: int) -> Arrays:
     return result
 
 
-def scores_of_patches(path: Path, place: Mapping[str, int]) -> npt.NDArray[np.float32]:
-    """The scores of some patches, each by a probe that was not fitted on it; of several the mean.
-
-    Of a patch that was tested its scores of test count, else those of val.
-
-    Args:
-        path: ``scores.parquet``.
-        place: the row of each patch.
-
-    Returns:
-        Shape (patches, classes), NaN where a patch has none.
-    """
-    scored = read_scores(path)
-    rows = np.array([place.get(patch_id, -1) for patch_id in scored.ids])
-    test = np.array(scored.splits) == "test"
-    result = np.full((len(place), scored.scores.shape[1]), np.nan, np.float32)
-    for chosen in (~test & (rows >= 0), test & (rows >= 0)):
-        here, first, counts = np.unique(rows[chosen], return_inverse=True, return_counts=True)
-        sums = np.zeros((len(here), result.shape[1]))
-        np.add.at(sums, first, scored.scores[chosen])
-        result[here] = sums / counts[:, None]
-    return result
+def _scored(row: Row, place: Mapping[str, int], threshold: float, key: str) -> Arrays:
+    """Scores in 255ths, what is predicted by them, and which patches have any."""
+    values = scores_of_patches(row.scores, place)
+    scored = np.isfinite(values[:, 0])
+    known = np.nan_to_num(values)
+    predicted = predict(known, threshold, row.result["task"]) & scored[:, None]
+    return {
+        f"scores-{key}": np.round(255 * known).astype(np.uint8),
+        f"predicted-{key}": np.packbits(predicted, axis=1),
+        f"scored-{key}": scored.astype(np.uint8),
+    }
 
 
 def _patches(patches: pl.DataFrame) -> tuple[Arrays, dict[str, Any]]:
@@ -278,11 +285,11 @@ def _doubts(
     return found
 
 
-def _warning(index: Path, meta: Mapping[str, Any]) -> str:
+def _warning(simulated: bool, features: Sequence[Mapping[str, str]]) -> str:
     """What must not pass for more."""
-    simulated = "Simulated archive: nothing on this page is a result." if read_metadata(index)["simulated"] else ""
-    drawn = [one["name"] for one in meta["features"] if one.get("weights", "").startswith("random weights")]
-    return " ".join(filter(None, (simulated, f"Random weights: {', '.join(drawn)}." if drawn else "")))
+    first = "Simulated archive: nothing on this page is a result." if simulated else ""
+    drawn = [one["name"] for one in features if one.get("weights", "").startswith("random weights")]
+    return " ".join(filter(None, (first, f"Random weights: {', '.join(drawn)}." if drawn else "")))
 
 
 def _origin(source: Mapping[str, Any]) -> dict[str, str]:

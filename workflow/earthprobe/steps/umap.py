@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.errors import UserError
+from earthprobe.probes.search import Search
 from earthprobe.storage.embeddings import read_embeddings
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import check_ids, read_metadata, with_metadata
@@ -26,9 +27,6 @@ LEAST = 4
 
 ALIKE = 10
 """The nearest patches that are kept of each."""
-
-BLOCK = 2**24
-"""Similarities that are held at the same time: 64 MiB."""
 
 
 def run(
@@ -122,18 +120,10 @@ def alike(vectors: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.uint
         vectors: shape (rows, dimensions).
         k: how many, fewer than rows.
     """
-    length = np.linalg.norm(vectors, axis=1, keepdims=True)
-    directions = vectors / np.maximum(length, np.finfo(np.float32).tiny)
-    at_once = max(1, BLOCK // len(vectors))
-    rows = np.empty((len(vectors), k), np.uint32)
-    cosines = np.empty((len(vectors), k), np.float32)
-    for start in range(0, len(vectors), at_once):
-        here = directions[start : start + at_once] @ directions.T
-        number = np.arange(len(here))
-        here[number, start + number] = -np.inf
-        found = np.argpartition(-here, k - 1, axis=1)[:, :k]
-        near = np.take_along_axis(here, found, axis=1)
-        order = np.lexsort((found, -near))
-        rows[start : start + at_once] = np.take_along_axis(found, order, axis=1)
-        cosines[start : start + at_once] = np.take_along_axis(near, order, axis=1)
-    return rows, cosines
+    found = list(Search(vectors, "cosine", k + 1).nearest(vectors))
+    cosines, rows = (np.concatenate([part[number].cpu().numpy() for part in found]) for number in (0, 1))
+    own = rows == np.arange(len(rows))[:, None]
+    # Of many that are equal, a row may not be among its own nearest: then the last is one too many.
+    own[~own.any(axis=1), -1] = True
+    shape = len(rows), k
+    return rows[~own].reshape(shape).astype(np.uint32), cosines[~own].reshape(shape).astype(np.float32)

@@ -177,6 +177,30 @@ def read_scores(path: Path) -> Scores:
     return Scores(table["patch_id"].to_pylist(), table["split"].to_pylist(), scores, targets, **more)
 
 
+def scores_of_patches(path: Path, place: Mapping[str, int]) -> Floats:
+    """The scores of some patches, each by a probe that was not fitted on it; of several the mean.
+
+    Of a patch that was tested its scores of test count, else those of val.
+
+    Args:
+        path: ``scores.parquet``.
+        place: the row of each patch.
+
+    Returns:
+        Shape (patches, classes), NaN where a patch has none.
+    """
+    scored = read_scores(path)
+    rows = np.array([place.get(patch_id, -1) for patch_id in scored.ids])
+    test = np.array(scored.splits) == "test"
+    result = np.full((len(place), scored.scores.shape[1]), np.nan, np.float32)
+    for chosen in (~test & (rows >= 0), test & (rows >= 0)):
+        here, first, counts = np.unique(rows[chosen], return_inverse=True, return_counts=True)
+        sums = np.zeros((len(here), result.shape[1]))
+        np.add.at(sums, first, scored.scores[chosen])
+        result[here] = sums / counts[:, None]
+    return result
+
+
 def of_test(scored: Scores) -> Test:
     """The test patches of some scores, and the val patches of the probes that scored them."""
     size = len(scored.ids)

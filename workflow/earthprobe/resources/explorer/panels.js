@@ -4,6 +4,7 @@
 const SPAN = 100; // the side of a layout's square
 const panels = [];
 let Points; // the layer, once deck.gl is there
+let coast; // the rings of the map, once it is drawn
 
 const nameOf = (view) => (view === "map" ? "map" : meta.features[view].name);
 const judgeOf = (panel, state) => (panel.view === "map" ? state.judge : panel.view);
@@ -52,7 +53,6 @@ function addPanel(view, views, on) {
   const panel = { element, select, canvas, note, view, number: panels.length };
   select.onchange = () => {
     panel.view = select.value === "map" ? "map" : Number(select.value);
-    panel.land = null;
     panel.deck.setProps({ initialViewState: wholeView(panel) });
     on.change(panel);
   };
@@ -107,11 +107,11 @@ function packed(view, patches, colours) {
 }
 
 function land() {
-  const { coast, "coast-starts": starts } = columns;
+  const { coast: places, "coast-starts": starts } = columns;
   const rings = [];
   for (let ring = 0; ring + 1 < starts.length; ring++) {
     const corners = [];
-    for (let corner = starts[ring]; corner < starts[ring + 1]; corner++) corners.push([coast[2 * corner], coast[2 * corner + 1]]);
+    for (let corner = starts[ring]; corner < starts[ring + 1]; corner++) corners.push([places[2 * corner], places[2 * corner + 1]]);
     rings.push(corners);
   }
   return rings;
@@ -148,10 +148,10 @@ function drawPanel(panel, state, shown, points) {
     const { length } = panel.packed;
     panel.points = [];
     if (view === "map") {
-      panel.land ??= land();
-      const rings = { data: panel.land, getPolygon: (ring) => ring, getFillColor: [240, 240, 236], extruded: false };
+      coast ??= land();
+      const rings = { data: coast, getPolygon: (ring) => ring, getFillColor: [240, 240, 236], extruded: false };
       panel.points.push(new deck.SolidPolygonLayer({ id: "land", ...rings }));
-      panel.points.push(pointLayer("coast", lines(panel.land), 1, 0, "line-list"));
+      panel.points.push(pointLayer("coast", lines(coast), 1, 0, "line-list"));
     }
     if (shown.length < meta.count) {
       const rest = Uint32Array.from({ length: meta.count }, (_, patch) => patch);
@@ -169,6 +169,7 @@ function drawPanel(panel, state, shown, points) {
     rings("selected", marked, view, radius + 7, 2.5, "#000000"),
   ];
   panel.deck.setProps({ layers: [...panel.points, ...marks] });
+  panel.select.title = view === "map" ? "" : meta.features[view].what;
   panel.element.classList.toggle("active", panel.number === state.active && panels.length > 1);
 }
 
