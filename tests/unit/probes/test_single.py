@@ -232,7 +232,11 @@ def test_every_patch_is_scored_once_a_repeat_by_what_has_not_seen_its_group(data
     by = {"level": 0.95, "draws": 1000, "seed": 0, "cluster": "group", "clusters": 200, "repeats": 3}
     assert result["intervals_by"] == by
     assert result["test"]["patches"] == 1000
-    assert "val" not in result
+    # By which probes are chosen: each patch once a repeat, by the probe that chose on it.
+    chosen = whole.filter(pl.col("split") == "val")
+    right = chosen["scores"].to_numpy().argmax(1) == np.tile(labels, 3)
+    assert result["val"]["accuracy"] == pytest.approx(right.mean())
+    assert result["val"]["patches"] == 3000
     said = read_metadata(tmp_path / "scores.parquet")
     assert len(said["chosen_by_fold"]) == 12
     assert said["unseen_classes"] == {}
