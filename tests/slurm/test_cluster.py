@@ -44,7 +44,7 @@ def output(slurm_clone: SlurmClone) -> str:
 
 def test_jobs_ran_on_several_nodes(output: str):
     jobs = jobs_of(output)
-    assert len(jobs) == 19
+    assert len(jobs) == 27
     assert {job.state for job in jobs} == {"COMPLETED"}
     assert len({job.node for job in jobs}) > 1
 
@@ -67,7 +67,7 @@ def test_light_rules_ran_where_snakemake_ran(output: str):
     assert not any(
         name in job.comment
         for job in jobs_of(output)
-        for name in ("evaluate", "figure", "table", "config", "manifest", "explore", "weights")
+        for name in ("evaluate", "figure", "table", "config", "manifest", "rule_explore_", "weights", "summary")
     )
 
 

@@ -71,7 +71,3 @@ rule explorer:
         " --row-features {params.row_features} --row-probes {params.row_probes} --row-labels {params.row_labels}"
         " --metrics {input.metrics} --scores {input.scores} {params.sensors} {input.shards} --threshold {params.threshold}"
         " --megabytes {params.megabytes} {params.seed} --output {output} --log {log}"
-
-
-localrules:
-    doubts,

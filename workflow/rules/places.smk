@@ -101,6 +101,5 @@ rule figure_map:
 
 localrules:
     distance,
-    by_place,
     figure_distance,
     figure_map,

@@ -58,7 +58,3 @@ rule retrieval:
         " --index {input.index} --label-set {wildcards.labels} --buffer {params.buffer} --cluster {params.cluster}"
         " --draws {params.draws} --seed {params.seed} --csv {output.csv} --md {output.md} --html {output.html}"
         " --log {log}"
-
-
-localrules:
-    retrieval,
