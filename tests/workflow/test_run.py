@@ -101,17 +101,18 @@ def test_confusion_matrices_are_drawn_of_the_probes_that_are_asked_for(clone: Cl
 
 
 def test_a_trained_model_comes_to_the_demo(clone: Clone):
-    """As `make demo GALILEO=FOLDER` has it."""
+    """As `make demo GALILEO=FOLDER` has it, of an archive that no other test has made."""
+    fresh = "archive={name: untouched}"
     weights = needs(SHARED.parent / "models/galileo-nano/encoder.pt")
     files = ("--configfile", "config/config.yaml", "config/demo-galileo.yaml")
     given = f'features={{galileo_nano: {{weights: "{weights}"}}}}'
-    jobs = clone.planned("features", *files, "--config", given)
+    jobs = clone.planned("features", *files, "--config", given, fresh)
     assert jobs["embed_weights"] == 2
     assert jobs["merge"] == 3
-    printed = clone.run("--dry-run", "--printshellcmds", "features", *files, "--config", given)
+    printed = clone.run("--dry-run", "--printshellcmds", "features", *files, "--config", given, fresh)
     assert f"--weights {weights}" in printed
     # Which comes beside what the demo has made, and makes nothing of it again.
-    assert "simulate_optical" in clone.planned("features")
+    assert "simulate_optical" in clone.planned("features", "--config", fresh)
 
 
 def test_sentinel_2_is_drawn_where_it_is_seen(clone: Clone):
