@@ -137,8 +137,8 @@ def test_what_a_table_lacks_is_said_before_any_job(tmp_path: Path, text: Any, mo
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"table": "nowhere.csv"}, "archive.table: nowhere.csv does not exist$"),
-        ({"root": "nowhere"}, "archive.root: nowhere does not exist$"),
+        ({"table": "nowhere.csv"}, "archive.table: nowhere.csv does not exist: looked for /.+/nowhere.csv$"),
+        ({"root": "nowhere"}, "archive.root: nowhere does not exist: looked for /.+/nowhere$"),
         ({"bands": {"VV": "{id", "VH": "x"}}, "archive.bands.VV: {id: "),
         ({"bands": {"VV": "{id.x}", "VH": "x"}}, r"archive.bands.VV: {id.x}: {id.x} is no column's name$"),
         ({"bands": {"VV": "../{id}", "VH": "x"}}, r"archive.bands.VV: ../{id} leads out of archive.root$"),

@@ -28,7 +28,7 @@ def check_table(archive: Mapping[str, Any]) -> None:
     """
     table = Path(archive["table"])
     if not table.is_file():
-        raise UserError(f"config: archive.table: {table} does not exist")
+        raise UserError(f"config: archive.table: {table} does not exist{_place(table)}")
     if table.suffix not in (".csv", ".tsv", ".parquet"):
         raise UserError(f"config: archive.table: {table} is neither a .csv nor a .parquet file")
     table_files(archive)
@@ -80,7 +80,7 @@ def table_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
     paths = [Path(path) for path in ([root] if isinstance(root, str) else root)]
     for path in paths:
         if not path.exists():
-            raise UserError(f"config: archive.root: {path} does not exist")
+            raise UserError(f"config: archive.root: {path} does not exist{_place(path)}")
         if {"{", "}"} & set(str(path)):
             raise UserError(f"config: archive.root: {path}: Snakemake takes {{ and }} for wildcards: rename it")
     if len(paths) == 1 and paths[0].is_dir():
@@ -91,3 +91,8 @@ def table_files(archive: Mapping[str, Any]) -> Path | list[list[Path]]:
         if tar_name(path) is None:
             raise UserError(f"config: archive.root: {path} is neither a folder nor a .tar, .tar.gz or .tar.zst")
     return [[path] for path in paths]
+
+
+def _place(path: Path) -> str:
+    """Where a relative path was looked for."""
+    return "" if path.is_absolute() else f": looked for {path.absolute()}"
