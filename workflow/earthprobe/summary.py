@@ -89,7 +89,7 @@ def summary(
 
 def _best(best: Row, count: int) -> str:
     result = best.result
-    of = f"best of {count} rows" if count > 1 else "the one row"
+    of = f"the highest of {count} rows on test" if count > 1 else "the only row"
     return (
         f"**Best:** {best.name}, {of}, has {heading_of(BEST[result['task']])} {best.show()} on"
         f" {result['test']['patches']:,} test patches, {len(result['classes'])} classes."
@@ -140,7 +140,8 @@ def _less(best: Row, other: Row, pairs: Lines) -> str:
         return f"{100 * (best.score - other.score):+.1f} points (not compared)"
     value, *ends = (100 * sign * float(line[name]) for name in ("difference", "low", "high"))
     apart = "told apart" if line["told_apart"] == "1" else "not told apart"
-    return f"{value:+.1f} points [{min(ends):+.1f}, {max(ends):+.1f}] ({apart})"
+    # The interval is of this pair alone, so that it may leave out 0 where Holm's p over all pairs tells nothing apart.
+    return f"{value:+.1f} points [{min(ends):+.1f}, {max(ends):+.1f}] ({apart}, Holm's p {float(line['p_holm']):.2g})"
 
 
 def _alike(best: Row, names: Sequence[str], pairs: Lines) -> str:

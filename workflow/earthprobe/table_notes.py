@@ -12,6 +12,8 @@ GAIN_NOTE = (
     "Gain over pixels: {metric} less that of the best of statistics and rcf with the same bands and probe, in points."
 )
 
+EMPTY_NOTE = "{} of the {} classes have no positive in the test split; they score 0 and count in the macro averages."
+
 SUMMED = "{name}: {bands} have one wavelength, so that DOFA sees their sum alone, and no difference (docs/models.md)."
 
 
@@ -39,12 +41,11 @@ def notes_of(ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any], gains
         if single
         else (f"a class is predicted where its score is above {result['threshold']:g}")
     )
-    few = result["classes_left_out"]
+    few, empty = result["classes_left_out"], test["classes_without_positive"]
     return [
         *notes,
         *_of_splits(ours[0]["data"], result, rule),
-        f"{test['classes_without_positive']} of the {len(result['classes'])} classes have no positive in the test"
-        " split; they score 0 and count in the macro averages.",
+        *([EMPTY_NOTE.format(empty, len(result["classes"]))] if empty else []),
         *([f"Left out, since too few patches have them: {named(few)}."] if few else []),
         *([GAIN_NOTE.format(metric=heading_of(BEST[result["task"]]))] if gains else []),
     ]

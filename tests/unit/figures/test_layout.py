@@ -73,7 +73,7 @@ def costs(folder: Path, sets: int) -> Figure:
     for number, name in enumerate(SETS[:sets]):
         score, rate = 0.4 + 0.1 * RNG.random(), 10 ** (0.3 * number % 3)
         rest = (score, score - 0.05, score + 0.05, 1, 1, rate, 1, 1, 1, "cpu", 2, ORIGIN[0])
-        rows.append((name, "m", "random:0" if number % 2 else "DOFA_MAE", "linear", "map_macro", *rest))
+        rows.append((name, "m", "random:0" if number % 2 else "DOFA_MAE", "linear", 1, "map_macro", *rest))
     write_csv(folder / "x.csv", cost.COLUMNS, rows)
     return drawn(cost, folder / "x.csv", folder)
 

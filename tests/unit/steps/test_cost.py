@@ -68,14 +68,15 @@ def test_energy_is_read_from_the_processors(tmp_path: Path, monkeypatch: pytest.
     assert energy.joules("cpu") is None
 
 
-def test_the_figure_takes_each_feature_sets_best_probe(tmp_path: Path, statistics: Path):
+def test_the_figure_takes_the_probe_that_val_likes_best(tmp_path: Path, statistics: Path):
     measured(tmp_path, statistics, None, kind="rcf", features=64)
     paths = []
-    for number, score in enumerate((0.3, 0.5, 0.2, 0.1)):
+    for number, (score, val) in enumerate(((0.3, 0.2), (0.5, 0.6), (0.2, 0.3), (0.4, 0.1))):
         features = {"archive": "x", "simulated": False, "weights": "random:0", "model": "m", "kind": "k"}
         paths.append(tmp_path / f"m{number}.json")
         sure = {"intervals": {"map_macro": [score - 0.02, score + 0.01]}}
-        test = {"task": "multilabel", "test": {"map_macro": score}, **sure}
+        scores = {"test": {"map_macro": score}, "val": {"map_macro": val}}
+        test = {"task": "multilabel", "classes": ["a", "b"], **scores, **sure}
         paths[-1].write_text(json.dumps({**test, "features": features}))
     figure.run(
         costs=[tmp_path / "cost.json"] * 2,
@@ -101,7 +102,9 @@ def test_names_of_sets_that_cost_and_score_alike_do_not_cover_each_other(
     for number in range(6):
         score, rate = 0.5 + number / 1000, 100 + number
         sure = f"{score},{score - 0.01},{score + 0.01}"
-        rows.append(f"features_{number},m,random weights (seed 0),knn,map_macro,{sure},1,1,{rate},1,,1,cpu,2,archive x")
+        rows.append(
+            f"features_{number},m,random weights (seed 0),knn,1,map_macro,{sure},1,1,{rate},1,,1,cpu,2,archive x"
+        )
     (tmp_path / "c.csv").write_text("\n".join(rows))
     drawn: list[Any] = []
     monkeypatch.setattr(figure, "save", lambda made, outputs: drawn.append(made))

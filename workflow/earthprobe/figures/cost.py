@@ -9,6 +9,7 @@ from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.evaluation.best import best_on_val
 from earthprobe.evaluation.metrics import BEST, heading_of
 from earthprobe.figures.style import BLUE, ORANGE, key, new_figure, note, rule, save, span
 from earthprobe.storage.files import read_json, write_csv, write_text
@@ -19,6 +20,7 @@ COLUMNS = (
     "model",
     "weights",
     "probe",
+    "best",
     "metric",
     "score",
     "low",
@@ -37,6 +39,8 @@ COLUMNS = (
 
 BESIDE = tuple((right, up) for right in (5, -5) for up in (5, -5, 0, 14, -14, 23, -23))
 """Where a name may stand beside its point, in points to the right and up."""
+BEST_PROBE = pl.col("best") == 1
+"""Of the probe that val likes best of its feature set."""
 SPAN = 10.0
 """The least that the axis shows of a score, in points."""
 
@@ -59,13 +63,15 @@ def run(
         features: the feature set of each row.
         probes: the probe of each.
         csv: the numbers of the figure.
-        md: a table to read, a row a feature set with its best probe.
+        md: a table to read, a row a feature set with the probe that val likes best.
         images: files ending in .png, .pdf or .svg.
     """
     rows = []
     cost_of = dict(zip(dict.fromkeys(features), map(read_json, costs), strict=True))
-    for name, probe, path in zip(features, probes, metrics, strict=True):
-        cost, result = cost_of[name], read_json(path)
+    results = [read_json(path) for path in metrics]
+    chosen = best_on_val(features, results)
+    for row, (name, probe, result) in enumerate(zip(features, probes, results, strict=True)):
+        cost = cost_of[name]
         source = result["features"]
         energy = None if cost["joules"] is None else cost["joules"] / cost["patches"]
         rows.append(
@@ -74,6 +80,7 @@ def run(
                 source["model"] or source["kind"],
                 describe_weights(source),
                 probe,
+                int(row in chosen),
                 BEST[result["task"]],
                 result["test"][BEST[result["task"]]],
                 *result["intervals"][BEST[result["task"]]],
@@ -89,17 +96,11 @@ def run(
             )
         )
     write_csv(csv, COLUMNS, rows)
-    write_text(md, _table(pl.read_csv(csv)))
+    write_text(md, _table(pl.read_csv(csv), len(results[0]["classes"])))
     draw(csv, images)
 
 
-def best(table: pl.DataFrame) -> pl.DataFrame:
-    """The row of each feature set's best probe, in the order of the feature sets."""
-    order = table["features"].unique(maintain_order=True).to_list()
-    return pl.concat([table.filter(pl.col("features") == name).sort("score", descending=True)[:1] for name in order])
-
-
-def _table(table: pl.DataFrame) -> str:
+def _table(table: pl.DataFrame, classes: int) -> str:
     measured = f"{heading_of(table['metric'][0])} %"
     heading = [
         "features", "weights", "best probe", measured, "parameters, M", "GFLOP a patch", "patches a second",
@@ -118,23 +119,26 @@ def _table(table: pl.DataFrame) -> str:
             "–" if row["joules_per_patch"] is None else f"{row['joules_per_patch']:.2f}",
             str(row["bytes"]),
         ]
-        for row in best(table).iter_rows(named=True)
+        for row in table.filter(BEST_PROBE).iter_rows(named=True)
     ]
     machine = (
         f"Of the {table['data'][0]}, on {table['device'][0]}, {table['threads'][0]} threads; times are those of this"
         " machine and this run."
     )
-    return "\n\n".join(["# Cost and quality", machine, grid(heading, body, range(3, len(heading)))]) + "\n"
+    return (
+        "\n\n".join([f"# Cost and quality, {classes} classes", machine, grid(heading, body, range(3, len(heading)))])
+        + "\n"
+    )
 
 
 def draw(csv: Path, outputs: Sequence[Path]) -> None:
-    """Draws the best probe's mAP of each feature set against the time that its vectors take.
+    """Draws the score of each feature set, by the probe that val likes best, against the time that its vectors take.
 
     Args:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = best(pl.read_csv(csv))
+    table = pl.read_csv(csv).filter(BEST_PROBE)
     figure = new_figure(3.8)
     axes = figure.subplots()
     points = []
@@ -153,7 +157,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.minorticks_off()
     rule(axes)
     axes.set_xlabel(f"ms a patch ({table['device'][0]}, {table['threads'][0]} threads)")
-    axes.set_ylabel(f"{heading_of(table['metric'][0])} on test, best probe, %")
+    axes.set_ylabel(f"{heading_of(table['metric'][0])} on test, %")
     for label, colour, marker in (("trained", BLUE, "o"), ("untrained, or pixels alone", ORANGE, "D")):
         axes.scatter([], [], s=22, color=colour, marker=marker, label=label, linewidths=0)
     key(figure, axes)

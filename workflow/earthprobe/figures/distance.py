@@ -1,6 +1,7 @@
 """Draw scores against the distance to the nearest train patch: how much of a score is neighbourhood."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import polars as pl
 
 from earthprobe.evaluation.clusters import FEWEST
 from earthprobe.evaluation.metrics import OF_FEW, heading_of
+from earthprobe.evaluation.places import EDGES
 from earthprobe.figures.style import GREY, MARKERS, SERIES, beside, new_figure, note, save
 
 HELD_AGAINST = {"neighbours": "--", "prior": ":"}
@@ -34,13 +36,14 @@ def run(*, csv: Path, images: Sequence[Path]) -> None:
         save(figure, images)
         return
     metric = next(names[0] for names in OF_FEW.values() if names[0] in table.columns)
-    ranges = list(zip(*(table[name].to_list() for name in ("km_from", "km_to")), strict=True))
-    ranges = sorted(set(ranges), key=lambda ends: ends[0])
-    place = {ends: number for number, ends in enumerate(ranges)}
+    there = sorted(set(map(EDGES.index, table["km_from"].to_list())))
+    # Where no patch lies between two, its place stays empty.
+    ranges = list(pairwise(EDGES))[there[0] : there[-1] + 1]
+    place = {low: number for number, (low, _) in enumerate(ranges)}
     axes, below = figure.subplots(2, 1, sharex=True, height_ratios=[4, 1])
     for number, (name, style, whole) in enumerate(lines):
         here = whole.filter(pl.col("patches") >= FEWEST)
-        x = np.array([place[row["km_from"], row["km_to"]] for row in here.iter_rows(named=True)], np.float64)
+        x = np.array([place[row["km_from"]] for row in here.iter_rows(named=True)], np.float64)
         x += beside(number, len(lines), 0.4)
         value, low, high = (100 * here[f"{metric}{end}"].cast(pl.Float64).to_numpy() for end in ("", "_low", "_high"))
         colour = GREY if style else SERIES[number % len(SERIES)]
@@ -57,7 +60,8 @@ def run(*, csv: Path, images: Sequence[Path]) -> None:
     for part in (axes, below):
         part.grid(axis="y", color="#E6E6E6", linewidth=0.6)
         part.set_axisbelow(True)
-    note(figure, table["data"][0])
+    few = (table["patches"] < FEWEST).any()
+    note(figure, table["data"][0], f"no score where fewer than {FEWEST} patches lie" if few else "")
     save(figure, images)
 
 
@@ -72,9 +76,9 @@ def _lines(table: pl.DataFrame) -> Iterator[tuple[str, str, pl.DataFrame]]:
             yield f"control/{probe}", style, here.sort("km_from")
 
 
-def _shares(axes: Any, here: pl.DataFrame, place: Mapping[tuple[float, float | None], int]) -> None:
+def _shares(axes: Any, here: pl.DataFrame, place: Mapping[float, int]) -> None:
     """The share of patches at each distance, as the first row has scored them."""
-    x = [place[row["km_from"], row["km_to"]] for row in here.iter_rows(named=True)]
+    x = [place[row["km_from"]] for row in here.iter_rows(named=True)]
     share = 100 * here["share"].to_numpy()
     axes.bar(x, share, color=GREY, width=0.6)
     for left, height in zip(x, share.tolist(), strict=True):
@@ -84,7 +88,7 @@ def _shares(axes: Any, here: pl.DataFrame, place: Mapping[tuple[float, float | N
     axes.set_ylabel("patches, %")
 
 
-def _range(low: float, high: float | None) -> str:
-    if high is None:
+def _range(low: float, high: float) -> str:
+    if not np.isfinite(high):
         return f"> {low:g}"
     return f"≤ {high:g}" if low == 0 else f"{low:g}–{high:g}"

@@ -71,7 +71,10 @@ def _panel(axes: Axes, table: pl.DataFrame, probes: Sequence[str], width: int) -
     places = np.arange(len(classes))
     for number, probe in enumerate(probes):
         here = table.filter(pl.col("probe") == probe)
-        y = places + beside(number, len(probes), 0.75)
+        # Of a class that no patch has there is no F2 to draw.
+        there = here["support"].to_numpy() > 0
+        here = here.filter(there)
+        y = (places + beside(number, len(probes), 0.75))[there]
         colour, marker, _ = look(number)
         axes.hlines(y, here["f2_low"], here["f2_high"], color=colour, linewidth=0.8, zorder=1)
         axes.scatter(

@@ -106,7 +106,9 @@ def draw(csv: Path, index: Path, outputs: Sequence[Path]) -> None:
     if not few.all():
         figure.colorbar(dots, ax=axes, shrink=0.7, label=f"{heading_of(first['metric'])} of a tile, %", aspect=30)
     axes.set_title(f"{first['row']}: {len(x):,} test patches")
-    few_text = f"grey: tiles with fewer than {FEWEST} test patches" if few.any() else ""
+    few_text = f"no tile has {FEWEST} test patches, so that none is scored" if few.all() else ""
+    if few.any() and not few.all():
+        few_text = f"grey: tiles with fewer than {FEWEST} test patches"
     note(figure, first["data"], first["weights"], few_text, "coasts and borders: Natural Earth")
     save(figure, outputs)
 
