@@ -28,7 +28,7 @@ SIZES = {"s1": {"VV": 120, "VH": 120}, "s2": {"B04": 120, "B03": 120, "B02": 120
 class Known:
     """What the page is made from."""
 
-    def __init__(self, folder: Path, megabytes: float = 40) -> None:
+    def __init__(self, folder: Path, megabytes: float = 40, *, folded: bool = False) -> None:
         rng = np.random.default_rng(0)
         self.folder = folder
         self.ids = [f"patch_{i:02d}" for i in range(PATCHES)]
@@ -67,7 +67,7 @@ class Known:
             columns = {"patch_id": self.ids, "x": points[:, 0], "y": points[:, 1], "nearest": near}
             columns["similarity"] = pa.FixedSizeListArray.from_arrays(cosine, KEPT)
             pq.write_table(pa.table(columns), layouts[-1])
-        index = self._index()
+        index = self._index(folded)
         shards = {sensor: self._shard(sensor, rng) for sensor in ("s2", "s1")}
         sample.run(index=index, sample=1000, seed=0, output=folder / "sample.parquet")
         rows = [name for name in FEATURES for _ in range(2)]
@@ -93,7 +93,7 @@ class Known:
             output=self.page,
         )
 
-    def _index(self) -> Path:
+    def _index(self, folded: bool) -> Path:
         table = pa.table(
             {
                 "patch_id": self.ids,
@@ -108,6 +108,8 @@ class Known:
         )
         metadata = {"archive": "x", "simulated": False, "classes": {"three": CLASSES}}
         table = table.set_column(7, "labels_three", table["labels_three"].cast(pa.list_(pa.uint8())))
+        if folded:
+            table = table.append_column("folds", pa.array([[i % 5] for i in range(PATCHES)], pa.list_(pa.uint8())))
         pq.write_table(table.cast(with_metadata(table.schema, metadata)), self.folder / "index.parquet")
         return self.folder / "index.parquet"
 

@@ -120,7 +120,10 @@ def test_a_filter_narrows_the_points(page: webdriver.Chrome, known: Known):
     assert shown(page) == list(range(1, PATCHES, 2))
     choose(page, "split", "test")
     assert shown(page) == list(range(5, PATCHES, 6))
-    assert f"10 of {PATCHES} patches" in page.find_element(By.ID, "count").text
+    assert page.find_element(By.ID, "count").text == f"10 of {PATCHES} patches"
+    choose(page, "split", "train")
+    choose(page, "show", "predicted")
+    assert page.find_element(By.ID, "count").text == f"0 of {PATCHES} patches (train has no scores)"
     assert errors(page) == []
 
 

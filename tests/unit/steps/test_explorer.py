@@ -63,6 +63,10 @@ def test_each_patch_has_its_own_picture(known: Known):
         assert np.abs(middle - quick_look(bands)[0, 0]).max() < 12  # WebP rounds colours
 
 
+def test_of_folds_no_patch_is_of_one_split(tmp_path: Path):
+    assert meta(Known(tmp_path, folded=True).page)["split"] == ["tested by folds"]
+
+
 def test_without_room_doubtful_patches_have_pictures_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
     monkeypatch.setattr("earthprobe.steps.doubts.EACH", 1)
     monkeypatch.setattr("earthprobe.storage.pictures.size_that_fits", lambda trials, counts, room: (32, 0.2))

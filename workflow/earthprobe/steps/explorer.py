@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 import polars as pl
 
+from earthprobe.archives.interface import SPLITS
 from earthprobe.describe import describe_data, describe_origin, describe_weights
 from earthprobe.evaluation.best import best_on_val
 from earthprobe.evaluation.metrics import predict
@@ -26,6 +27,7 @@ log = logging.getLogger(__name__)
 
 Arrays = dict[str, npt.NDArray[Any]]
 
+FOLDED = "tested by folds"
 NOWHERE, NOBODY = 2**16 - 1, 2**32 - 1
 """What stands for a place in a layout, and for a neighbour, that there is not."""
 
@@ -123,6 +125,8 @@ def run(
         maintain_order="left",
     )
     place = {patch_id: row for row, patch_id in enumerate(patches["patch_id"].to_list())}
+    if "folds" in pl.read_parquet_schema(index):  # where a patch is of every split in turn
+        patches = patches.with_columns(split=pl.lit(FOLDED))
     arrays, meta = _patches(patches)
     for number, layout in enumerate(layouts):
         arrays |= _layout(layout, place, number)
@@ -158,10 +162,7 @@ def run(
     types, elements = columns(_that_fits(arrays, limit * SHARE_OF_DATA))
     meta["types"] = types
     library = (resources.files("pydeck") / "nbextension/static/index.js").read_bytes()
-    elements += [
-        block("ids", "\n".join(place).encode(), deflated=True),
-        block("library", library, deflated=True),
-    ]
+    elements += [block("ids", "\n".join(place).encode(), deflated=True), block("library", library, deflated=True)]
     room = limit - sum(map(len, elements))
     first = sorted(place[patch_id] for patch_id in listed if patch_id in place)
     each = len(shards) // max(len(sensors), 1)
@@ -220,9 +221,8 @@ def _patches(patches: pl.DataFrame) -> tuple[Arrays, dict[str, Any]]:
     meta: dict[str, Any] = {"count": len(patches)}
     for column, kind in (("split", np.uint8), ("country", np.uint16), ("group", np.uint32)):
         values = patches[column].fill_null("unknown")
-        names = values.unique().sort().to_list()
-        if column == "split":
-            names = [name for name in ("train", "val", "test") if name in names]
+        there = values.unique().sort().to_list()
+        names = [name for name in (*SPLITS, FOLDED) if name in there] if column == "split" else there
         numbers = {name: number for number, name in enumerate(names)}
         arrays[column] = np.array([numbers[value] for value in values.to_list()], dtype=kind)
         meta[column] = names

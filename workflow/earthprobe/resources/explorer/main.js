@@ -29,12 +29,17 @@ function passes(patch) {
   return { right, missed, false: alarm, predicted }[state.show];
 }
 
+const scoredIn = (split) =>
+  columns.split.some((value, patch) => value === split && isScored(state.labelSet, state.judge, patch));
+
 function filter() {
   const rows = new Uint32Array(meta.count);
   let length = 0;
   for (let patch = 0; patch < meta.count; patch++) if (passes(patch)) rows[length++] = patch;
   shown = rows.slice(0, length);
-  byId("count").textContent = `${length.toLocaleString()} of ${meta.count.toLocaleString()} patches`;
+  const unscored = !length && !["all", "has"].includes(state.show) && state.split >= 0 && !scoredIn(state.split);
+  const why = unscored ? ` (${meta.split[state.split]} has no scores)` : "";
+  byId("count").textContent = `${length.toLocaleString()} of ${meta.count.toLocaleString()} patches${why}`;
 }
 
 function drawLegend() {
@@ -127,14 +132,16 @@ function fill(id, entries, value) {
 }
 
 function fillClasses() {
-  fill("class", [["any class", -1], ...classesOf(state.labelSet).map((name, number) => [name, number])], -1);
+  fill("class", [["any class", -1], ...classesOf(state.labelSet).map((name, number) => [name, number])], state.cls);
   byId("found").replaceChildren(...classesOf(state.labelSet).map((name) => new Option(name)));
 }
 
 function listen() {
   const number = (id, key) => (byId(id).onchange = () => choose({ [key]: Number(byId(id).value) }));
   byId("labelSet").onchange = () => {
-    Object.assign(state, { labelSet: Number(byId("labelSet").value), cls: -1 });
+    const name = classesOf(state.labelSet)[state.cls];
+    state.labelSet = Number(byId("labelSet").value);
+    state.cls = classesOf(state.labelSet).indexOf(name); // many classes are in several sets
     fillClasses();
     draw();
   };

@@ -87,7 +87,7 @@ function packed(view, patches, colours) {
     rows[length] = patch;
     positions.set(at, 3 * length);
     fills.set(fill, 4 * length);
-    fills[4 * length + 3] = 235;
+    fills[4 * length + 3] = 200;
     length++;
   };
   if (colours.ramp) {
@@ -142,7 +142,7 @@ function rings(id, patches, view, radius, ring, colour) {
 // Draws what is shown anew; `points` says whether points or their colours changed, or what is marked alone.
 function drawPanel(panel, state, shown, points) {
   const { view } = panel;
-  const radius = meta.count < 3000 ? 4 : meta.count < 40000 ? 2.2 : 1.3;
+  const radius = meta.count < 3000 ? 3.2 : meta.count < 40000 ? 2 : 1.2;
   if (points || !panel.points) {
     panel.packed = packed(view, shown, scheme(state, judgeOf(panel, state)));
     const { length } = panel.packed;
