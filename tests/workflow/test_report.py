@@ -32,7 +32,8 @@ def test_it_holds_everything_in_one_file(clone: Clone, html: Path):
     ):
         picture = (clone.results() / "figures" / name).read_bytes()
         assert base64.b64encode(picture).decode() in text, name
-    assert "classification_19.html" in text
+    for name in ("classification_19.html", "comparison_43.csv", "by_country_19.csv", "doubtful_labels_43.csv"):
+        assert name in text
     assert len(text) < 15e6
     for remote in ('src="http', "src='http", 'rel="stylesheet" href="http'):
         assert remote not in text
@@ -89,7 +90,12 @@ def test_its_first_page_opens_the_explorer(browser: webdriver.Chrome):
 
 
 def test_it_shows_the_tables(browser: webdriver.Chrome):
-    open_first_of(browser, "Tables")
+    browser.execute_script("arguments[0].click()", find(browser, "//span[text()='Tables']"))
+    rows = find(browser, "//table").text
+    for name in ("classification", "comparison", "retrieval", "by country", "doubtful labels"):
+        assert name in rows
+    link = find(browser, "//tr[td//text()[contains(., 'classification')]]//a")
+    browser.execute_script("arguments[0].click()", link)
     browser.switch_to.frame(find(browser, "//iframe"))
     assert "Simulated archive: these figures show that the workflow runs, nothing else." in find(browser, "//body").text
     probes = [cell.text for cell in browser.find_elements(By.XPATH, "//td[2]")]

@@ -19,7 +19,7 @@ from tests.conftest import REPOSITORY
 PLACED = {"by_place": 2, "figure_distance": 2, "figure_map": 2}
 SHORT = {"summary": 1, "first_page": 1}
 PAGE = {"explorer": 1, "first_page": 1}
-LOOKED = {"doubts": 1, **PAGE}
+LOOKED = {"doubts": 1, "manifest": 1, **PAGE}
 TABLES = {"table": 2, "compare": 2, "figure_comparison": 2, "manifest": 1, **SHORT, **PLACED, **LOOKED, "doubts": 2}
 REJECTED = {"rejected": 1, "check": 1}
 ONE_PROBE = {
@@ -134,9 +134,10 @@ PROBES = {"figure_f2_per_class": 2, **RELIABLE, "figure_confusion": 6, **GALLERY
 TABLE = {"table": 1, "manifest": 1}
 COMPARED = {"figure_comparison": 1, "first_page": 1}
 COMPARE = {"compare": 1, **COMPARED, **SHORT}
-NEAR = {"neighbors": 2, "retrieval": 1}
+RETRIEVED = {"retrieval": 1, "manifest": 1}
+NEAR = {"neighbors": 2, **RETRIEVED}
 MAPPED = {"figure_distance": 1, "figure_map": 1}
-PLACES = {"by_place": 1, **MAPPED}
+PLACES = {"by_place": 1, **MAPPED, "manifest": 1}
 UMAPS = {"figure_umap": 2, "figure_umaps": 1}
 SEEN = {"umap": 2, **UMAPS, **PAGE}
 DRAWN = {"figure_class_distribution": 1, "figure_label_correlation": 1}
@@ -303,8 +304,8 @@ EDITS = [
     ("probes/search", {**NEAR, **SEEN}),
     ("probes/fits", {"distance": 1, **PLACES, **NEAR}),
     ("steps/neighbors", NEAR),
-    ("steps/retrieval", {"retrieval": 1}),
-    ("evaluation/retrieval", {"retrieval": 1}),
+    ("steps/retrieval", RETRIEVED),
+    ("evaluation/retrieval", RETRIEVED),
     ("probes/linear_sgd", {}),
     ("steps/evaluate", EVALUATE),
     ("evaluation/metrics", EVALUATE),

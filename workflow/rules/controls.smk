@@ -69,7 +69,12 @@ rule compare:
         drawn=rows_of("draws.parquet"),
         index="<results>/index.parquet",
     output:
-        csv=ensure("<results>/tables/comparison_{labels}.csv", non_empty=True),
+        csv=report(
+            ensure("<results>/tables/comparison_{labels}.csv", non_empty=True),
+            caption="../report/comparison.rst",
+            category="Tables",
+            labels={"table": "comparison", "classes": "{labels}"},
+        ),
         md=ensure("<results>/tables/comparison_{labels}.md", non_empty=True),
     log:
         "<logs>/compare/{labels}.log",

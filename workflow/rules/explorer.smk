@@ -16,7 +16,12 @@ rule doubts:
         metrics=probed("metrics.json", "{labels}"),
         scores=probed("scores.parquet", "{labels}"),
     output:
-        ensure("<results>/tables/doubtful_labels_{labels}.csv", non_empty=True),
+        report(
+            ensure("<results>/tables/doubtful_labels_{labels}.csv", non_empty=True),
+            caption="../report/doubtful_labels.rst",
+            category="Tables",
+            labels={"table": "doubtful labels", "classes": "{labels}"},
+        ),
     log:
         "<logs>/doubts/{labels}.log",
     benchmark:

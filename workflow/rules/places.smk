@@ -31,7 +31,12 @@ rule by_place:
         distances="<results>/distance_to_train.parquet",
         index="<results>/index.parquet",
     output:
-        country=ensure("<results>/tables/by_country_{labels}.csv", non_empty=True),
+        country=report(
+            ensure("<results>/tables/by_country_{labels}.csv", non_empty=True),
+            caption="../report/by_country.rst",
+            category="Tables",
+            labels={"table": "by country", "classes": "{labels}"},
+        ),
         country_md=ensure("<results>/tables/by_country_{labels}.md", non_empty=True),
         tile=ensure("<results>/tables/by_tile_{labels}.csv", non_empty=True),
         distance=ensure("<results>/figures/distance_{labels}.csv", non_empty=True),

@@ -12,7 +12,9 @@ rule manifest:
         features=expand("<results>/features/{features}.parquet", features=FEATURES),
         scores=expand(dict.fromkeys(path for row in ROWS for path in seeds_of(*row)), labels=LABEL_SETS),
         tables=expand(
-            "<results>/tables/{table}_{labels}.csv", table=("classification", "comparison"), labels=LABEL_SETS
+            "<results>/tables/{table}_{labels}.csv",
+            table=("classification", "comparison", "by_country", "by_tile", "retrieval", "doubtful_labels"),
+            labels=LABEL_SETS,
         ),
     output:
         report(

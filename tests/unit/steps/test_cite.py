@@ -9,7 +9,7 @@ from earthprobe import __version__, provenance, registry
 from earthprobe.cli import main
 from earthprobe.config import resolve
 from earthprobe.provenance import Commit
-from earthprobe.steps.cite import ALWAYS, CALIBRATION, PROTOCOLS, REFERENCES, REPEATS, of_entry, references, used
+from earthprobe.steps.cite import ALWAYS, CALIBRATION, PICTURES, PROTOCOLS, REFERENCES, REPEATS, of_entry, references, used
 from earthprobe.storage.manifests import HASHED
 
 from tests.clone import DOFA, TINY
@@ -71,7 +71,7 @@ def test_the_references_are_bibtex():
 
 def test_every_reference_is_cited_by_something():
     cited = {key for kind in KINDS for key in keys_of(kind.facts["cite"])}
-    cited |= {"earthprobe", *ALWAYS, *CALIBRATION, *REPEATS, "holm1979procedure", "mcinnes2018umap"}
+    cited |= {"earthprobe", *ALWAYS, *CALIBRATION, *REPEATS, "holm1979procedure", *PICTURES}
     cited |= {key for keys in PROTOCOLS.values() for key in keys}
     assert references().keys() == cited
     known = json.dumps(registry.kind("models", "dofa").facts) + Path(registry.PACKAGE / "config.yaml").read_text()

@@ -23,6 +23,14 @@ CALIBRATION = ("guo2017calibration", "kull2019dirichlet")
 REPEATS = ("rao1988resampling",)
 """Behind the intervals of means over seeds, folds dealt several times, and draws of train patches."""
 
+PICTURES = (
+    "mcinnes2018umap",
+    "northcutt2021confident",
+    "thyagarajan2022multilabel",
+    "blumenstiel2024retrieval",
+)
+"""Of every run, too: layouts, doubtful labels and neighbours."""
+
 PROTOCOLS = {"copernicus-bench": ("wang2025copernicusfm",), "torchgeo-bench": ()}
 """By how other benchmarks do it; the second has published no article that is known here."""
 
@@ -73,8 +81,8 @@ def used(config: Mapping[str, Any]) -> Iterator[str]:
     folds = isinstance(split := config["archive"].get("split"), Mapping) and split.get("by") == "folds"
     if folds or config.get("label_budgets") or any(entry.get("seeds", 1) > 1 for _, entry in entries):
         yield from REPEATS
-    # Two rows or more are compared, and of the vectors of each feature set there is a picture.
-    yield from ("holm1979procedure", "mcinnes2018umap")
+    # Two rows or more are compared.
+    yield from ("holm1979procedure", *PICTURES)
 
 
 def of_entry(kind: registry.Kind, entry: Mapping[str, Any]) -> Iterator[str]:
