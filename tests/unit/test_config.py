@@ -110,7 +110,8 @@ BAD = [
     (
         "probes.mlp.kind",
         "svm",
-        "probes.mlp.kind: 'svm' is unknown: one of extra_trees, knn, linear, linear_sgd, mlp, random_forest",
+        "probes.mlp.kind: 'svm' is unknown: one of binned_forest, extra_trees, knn, linear, linear_sgd, mlp,"
+        " random_forest",
     ),
     ("probes.random_forest.n_estimators", 0, "probes.random_forest.n_estimators: 0 is less than the minimum of 1"),
     ("probes.random_forest.max_depth", "deep", "probes.random_forest.max_depth: 'deep' is not of type"),
@@ -332,9 +333,9 @@ def test_an_entry_on_a_command_line_gets_its_defaults():
     }
     for text, message in (
         ("{", "--probe: { is not valid JSON"),
-        ("3", "--probe lacks `kind`: one of extra_trees, knn"),
+        ("3", "--probe lacks `kind`: one of binned_forest, extra_trees, knn"),
         ('{"kind": "knn", "kk": 3}', "--probe: unknown key `kk`: did you mean `k`"),
-        ('{"kind": "svm"}', "--probe.kind: 'svm' is unknown: one of extra_trees, knn"),
+        ('{"kind": "svm"}', "--probe.kind: 'svm' is unknown: one of binned_forest, extra_trees, knn"),
     ):
         with pytest.raises(UserError, match=re.escape(message)):
             entry_of("probes", text, "--probe")

@@ -171,7 +171,8 @@ def test_a_rule_rests_on_the_step_that_it_runs(rule: str):
 
 def test_an_unknown_kind_is_named():
     with pytest.raises(
-        UserError, match="'svm' is unknown: one of extra_trees, knn, linear, linear_sgd, mlp, random_forest"
+        UserError,
+        match="'svm' is unknown: one of binned_forest, extra_trees, knn, linear, linear_sgd, mlp, random_forest",
     ):
         registry.kind("probes", "svm")
     with pytest.raises(UserError, match="'interface' is unknown"):

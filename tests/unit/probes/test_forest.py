@@ -4,11 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from earthprobe.probes import extra_trees, forest, random_forest
+from earthprobe.probes import binned_forest, extra_trees, forest, random_forest
 from earthprobe.probes.interface import Data
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
 
-KINDS = {"random_forest": random_forest, "extra_trees": extra_trees}
+KINDS = {"random_forest": random_forest, "extra_trees": extra_trees, "binned_forest": binned_forest}
 
 
 @pytest.mark.parametrize("kind", ["random_forest", "extra_trees"])
@@ -33,7 +33,14 @@ def test_the_forest_is_scikit_learns_bit_for_bit(data: Data, kind: str, options:
 
 
 @pytest.mark.parametrize(
-    ("kind", "options"), [("random_forest", {}), ("random_forest", {"min_samples_leaf": 7}), ("extra_trees", {})]
+    ("kind", "options"),
+    [
+        ("random_forest", {}),
+        ("random_forest", {"min_samples_leaf": 7}),
+        ("extra_trees", {}),
+        ("binned_forest", {}),
+        ("binned_forest", {"min_samples_leaf": 7}),
+    ],
 )
 def test_a_saved_forest_scores_as_it_did(data: Data, kind: str, options: dict, tmp_path: Path):
     data.mean[:], data.std[:] = 2, 3

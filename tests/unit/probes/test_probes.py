@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 from earthprobe import registry
-from earthprobe.probes import extra_trees, knn, linear, linear_sgd, mlp, random_forest
+from earthprobe.probes import binned_forest, extra_trees, knn, linear, linear_sgd, mlp, random_forest
 from earthprobe.probes.interface import Data, Part
 from sklearn.metrics import average_precision_score
 
@@ -26,6 +26,7 @@ PROBES: list[tuple[ModuleType, dict[str, Any]]] = [
     (linear_sgd, {"epochs": 40}),
     (knn, {"metric": "l2", "k": 9}),
     (knn, {"metric": "cosine"}),
+    (binned_forest, FOREST),
 ]
 
 

@@ -9,7 +9,17 @@ from earthprobe import __version__, provenance, registry
 from earthprobe.cli import main
 from earthprobe.config import resolve
 from earthprobe.provenance import Commit
-from earthprobe.steps.cite import ALWAYS, CALIBRATION, PICTURES, PROTOCOLS, REFERENCES, REPEATS, of_entry, references, used
+from earthprobe.steps.cite import (
+    ALWAYS,
+    CALIBRATION,
+    PICTURES,
+    PROTOCOLS,
+    REFERENCES,
+    REPEATS,
+    of_entry,
+    references,
+    used,
+)
 from earthprobe.storage.manifests import HASHED
 
 from tests.clone import DOFA, TINY

@@ -5,7 +5,7 @@ are grown, score val and test, are stored compactly and let go; the scores are t
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -91,6 +91,12 @@ def grow(
     nodes = sum(len(tree.feature) for tree in trees)
     log.info("%d trees, %d nodes", len(trees), nodes)
 
+    scores = {split: (total / len(trees)).astype(np.float32) for split, total in totals.items()}
+    return Fitted(scores, {"nodes": nodes, "scikit_learn_version": sklearn.__version__}, saver(trees, data))
+
+
+def saver(trees: Sequence["Tree"], data: Data) -> Callable[[Path], None]:
+    """What writes a forest under a given path, as :class:`Forest` reads it."""
     arrays: dict[str, npt.NDArray[Any]] = {"mean": data.mean, "std": data.std}
     for number, tree in enumerate(trees):
         arrays |= {f"{number}.{field.name}": getattr(tree, field.name) for field in fields(Tree)}
@@ -99,8 +105,7 @@ def grow(
         # Written as bytes: save_file would put another file in this one's place.
         path.write_bytes(safetensors.numpy.save(arrays))
 
-    scores = {split: (total / len(trees)).astype(np.float32) for split, total in totals.items()}
-    return Fitted(scores, {"nodes": nodes, "scikit_learn_version": sklearn.__version__}, save)
+    return save
 
 
 def most_bytes(patches: int, classes: int, bootstrap: bool) -> int:

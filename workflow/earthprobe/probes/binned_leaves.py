@@ -1,0 +1,86 @@
+"""What the leaves of trees over binned features hold, and who comes to them, compiled."""
+
+from typing import Any
+
+import numba
+import numpy as np
+
+from earthprobe.probes.binned_data import Bytes, Doubles, Ints, Nodes, Patches
+from earthprobe.probes.interface import Floats
+
+
+@numba.njit(cache=True, nogil=True)
+def shares_of_leaves(of: Patches, patches: Ints, nodes: Nodes, made: int, classes: int) -> Any:
+    """The leaves of a tree.
+
+    Args:
+        of: all patches.
+        patches: in the order of the leaves.
+        nodes: the tree.
+        made: how many nodes it has.
+        classes: how many there are.
+
+    Returns:
+        - of each node the set that all patches of a leaf have; -1 for an inner node, and below that where a leaf of
+          several sets is found: -2 is the first row;
+        - the share of each class in leaves of several sets, shape (rows, classes).
+    """
+    found = np.full(made, -1, np.int32)
+    several = 0
+    for node in range(made):
+        if nodes.feature[node] < 0:
+            first = of.sets[patches[nodes.left[node]]]
+            found[node] = first
+            for place in range(nodes.left[node], nodes.right[node]):
+                if of.sets[patches[place]] != first:
+                    several += 1
+                    found[node] = -1 - several
+                    break
+    shares = np.zeros((several, classes), np.float32)
+    counts = np.zeros(classes, np.int64)
+    for node in range(made):
+        if found[node] < -1:
+            counts[:] = 0
+            weight = np.int64(0)
+            for place in range(nodes.left[node], nodes.right[node]):
+                patch = patches[place]
+                weight += of.weights[patch]
+                for one in range(of.starts[patch], of.starts[patch + 1]):
+                    counts[of.classes[one]] += of.weights[patch]
+            for c in range(classes):
+                shares[-2 - found[node], c] = counts[c] / weight
+    return found, shares
+
+
+@numba.njit(cache=True, nogil=True)
+def leaves_of(rows: Bytes, feature: Ints, edge: Ints, left: Ints, right: Ints) -> Ints:
+    """The leaf that each patch comes to.
+
+    Args:
+        rows: bins, shape (patches, dimensions).
+        feature: as in :class:`Nodes`, and so are the others.
+        edge: the bin that decides.
+        left: the left child.
+        right: the right child.
+    """
+    found = np.empty(len(rows), np.int32)
+    for patch in range(len(rows)):
+        node = 0
+        while feature[node] >= 0:
+            node = left[node] if rows[patch, feature[node]] <= edge[node] else right[node]
+        found[patch] = node
+    return found
+
+
+@numba.njit(cache=True, nogil=True)
+def add_shares(totals: Doubles, shares: Floats, rows: Ints) -> None:
+    """Adds to the scores of each patch the shares of its leaf.
+
+    Args:
+        totals: shape (patches, classes).
+        shares: shape (rows, classes).
+        rows: of each patch, the row of its leaf.
+    """
+    for patch in range(len(rows)):
+        for c in range(totals.shape[1]):
+            totals[patch, c] += shares[rows[patch], c]
