@@ -106,6 +106,13 @@ def batched(results: Sequence[Result]) -> list[str]:
     return [f"mAP micro as Copernicus-Bench has it, the mean over batches of {BATCH} test patches: {', '.join(found)}."]
 
 
+def leaves(results: Sequence[Result]) -> list[str]:
+    """How small the leaves of forests may be, on which more of their scores hangs than on the number of trees."""
+    found = {probe: result["probe"].get("min_samples_leaf") for _, probe, result in results if "probe" in result}
+    sizes = [f"{probe} {size}" for probe, size in found.items() if size is not None]
+    return [f"Fewest train patches of a leaf: {', '.join(sizes)}."] if sizes else []
+
+
 def limits(results: Sequence[Result]) -> list[str]:
     """Which probes took the end of a grid or were stopped: more may be in them."""
     rows: dict[str, list[str]] = {}

@@ -9,6 +9,7 @@ from earthprobe.evaluation.metrics import METRICS, MORE_OF, SINGLE
 from earthprobe.registry import PACKAGE
 from earthprobe.steps import table
 from earthprobe.steps.table import columns_of
+from earthprobe.table_notes import leaves
 
 COLUMNS = columns_of("multilabel")
 
@@ -263,3 +264,10 @@ def test_bands_that_dofa_adds_up_are_said(tmp_path: Path):
     assert "dofa: VV and VH have one wavelength, so that DOFA sees their sum alone" in text
     _, text = run(tmp_path, kind="dofa", combine="concat")
     assert "their sum alone" not in text
+
+
+def test_the_leaves_of_forests_are_named():
+    forests = [("a", "small", {"probe": {"min_samples_leaf": 1}}), ("b", "large", {"probe": {"min_samples_leaf": 5}})]
+    others = [("a", "linear", {"probe": {"kind": "linear"}}), ("a", "small", {"probe": {"min_samples_leaf": 1}})]
+    assert leaves([*forests, *others]) == ["Fewest train patches of a leaf: small 1, large 5."]
+    assert leaves(others[:1]) == []

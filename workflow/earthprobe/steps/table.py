@@ -11,7 +11,7 @@ from earthprobe.sections import Result, sections
 from earthprobe.storage.files import read_csv, write_csv, write_text
 from earthprobe.storage.html import page
 from earthprobe.storage.markdown import grid
-from earthprobe.table_notes import batched, limits, notes_of, origins
+from earthprobe.table_notes import batched, leaves, limits, notes_of, origins
 
 GAIN = "gain_over_pixels"
 """A feature set's mAP macro less that of the best control with the same bands and probe."""
@@ -85,6 +85,7 @@ def run(
         *([TIED_NOTE.format(metric=heading_of(BEST[task]), best=tied[0])] if tied else []),
         *origins([result for result in results if "control" not in result[2]]),
         *batched(results),
+        *leaves(results),
         *limits(results),
     ]
     below = [f"Control {probe}: {result['control']['says']}." for _, probe, result in controls]
