@@ -319,7 +319,7 @@ EDITS = [
     ("steps/explore", CLASSES),
     ("steps/sample", {"sample": 1, **SEEN}),
     ("steps/umap", SEEN),
-    ("evaluation/best", {**GALLERY, **PLACES, **LOOKED}),
+    ("evaluation/best", {**GALLERY, **PLACES, **LOOKED, "figure_cost": 1}),
     ("evaluation/doubts", LOOKED),
     ("steps/doubts", LOOKED),
     ("steps/explorer", PAGE),
