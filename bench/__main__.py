@@ -4,8 +4,10 @@ import argparse
 import json
 import os
 import platform
+import resource
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -13,7 +15,10 @@ from earthprobe.storage.files import write_csv
 
 from bench.measure import ROWS
 
-COLUMNS = ("name", "ours", "other", "unit", "ratio", "limit", "share_of_limit")
+COLUMNS = ("name", "ours", "other", "unit", "ratio", "ratios", "limit", "share_of_limit", "others_at_work")
+
+BUSY = 0.15
+"""The share of all cores that others may take before a row is worth little: ratios last of what is hurt less."""
 
 
 def machine() -> str:
@@ -41,14 +46,40 @@ def main() -> None:
     print(format_row(COLUMNS), flush=True)
     rows = []
     for name in options.names or ROWS:
+        load = Load()
         done = subprocess.run([sys.executable, "-m", "bench.measure", name], stdout=subprocess.PIPE, text=True)
         if done.returncode:
             sys.exit(f"{name} failed")
-        columns = json.loads(done.stdout.splitlines()[-1])
+        columns = {**json.loads(done.stdout.splitlines()[-1]), "others_at_work": load.said()}
         row = tuple(shown(columns[column]) for column in COLUMNS)
         rows.append(row)
         print(format_row(row), flush=True)
     write_csv(options.output, COLUMNS, rows)
+
+
+class Load:
+    """What others do on the machine while a row is measured."""
+
+    def __init__(self) -> None:
+        self.start = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        """Seconds: by the clock, of all processors at work, and of what was started here and has ended."""
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        user, nice, system, _, _, irq, softirq, steal = fields
+        mine = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), busy, mine.ru_utime + mine.ru_stime
+
+    def others(self) -> float:
+        """The share of all cores that others took since this was made."""
+        clock, busy, mine = (now - then for now, then in zip(self._now(), self.start, strict=True))
+        return max(0.0, busy - mine) / (clock * (os.cpu_count() or 1))
+
+    def said(self) -> str:
+        """The share in percent, and whether the row is worth little."""
+        share = self.others()
+        return f"{100 * share:.0f} %{': too much' if share > BUSY else ''}"
 
 
 def shown(value: object) -> str:
@@ -62,7 +93,7 @@ def shown(value: object) -> str:
 
 def format_row(row: tuple[str, ...]) -> str:
     """Columns of a fixed width."""
-    widths = (24, 12, 12, 10, 8, 12, 14)
+    widths = (24, 12, 12, 10, 8, 14, 12, 14, 14)
     return " ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip()
 
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from earthprobe import registry
 
-from bench.tools import DATA, S1_FOLDER, WORK, Row, archive, peak_mib, side_by_side, timed
+from bench.tools import DATA, S1_FOLDER, WORK, Pairs, Row, archive, peak_mib, timed
 
 LABELS = {
     "labels": ["Non-irrigated arable land", "Pastures", "Mixed forest"],
@@ -85,15 +85,14 @@ def tar(patches: int, suffix: str) -> Row:
             pass
 
     if suffix == ".tar.zst":  # Python 3.11 reads none
-        mine, _ = timed(lambda: _ours(path))
-        theirs = None
+        row = Row(patches / timed(lambda: _ours(path))[0], None, "patches/s")
     else:
-        (mine, _), (theirs, _) = side_by_side(lambda: _ours(path), other, 2)
+        row = Pairs(lambda: _ours(path), other).rate(patches, "patches/s")
     assert pq.read_metadata(WORK / "members.parquet").num_rows == 3 * patches
-    limit = timed(decompressed)[0]
+    row.limit = patches / timed(decompressed)[0]
     for name in ("contents", "other"):
         (WORK / name).unlink(missing_ok=True)
-    return Row(patches / mine, patches / theirs if theirs else None, "patches/s", patches / limit)
+    return row
 
 
 def _chunks(path: Path) -> Iterator[bytes]:

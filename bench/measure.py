@@ -26,12 +26,12 @@ from bench.tools import (
     REPOSITORY,
     S1_FOLDER,
     WORK,
+    Pairs,
     Row,
     archive,
     optical,
     peak_mib,
     probe_data,
-    side_by_side,
     timed,
     weights,
 )
@@ -75,9 +75,9 @@ def shard_read() -> Row:
             file.read()
 
     assert all(np.array_equal(read_band(path), by_rasterio(path)) for path in paths)
-    (ours, _), (other, _) = side_by_side(each(read_band), each(by_rasterio))
+    pairs = Pairs(each(read_band), each(by_rasterio))
     limit = min(timed(each(as_bytes))[0] for _ in range(5))
-    return Row(len(paths) / ours, len(paths) / other, "bands/s", len(paths) / limit)
+    return pairs.rate(len(paths), "bands/s", len(paths) / limit)
 
 
 def shard(sensor: str) -> Row:
@@ -125,10 +125,10 @@ def shard(sensor: str) -> Row:
             for band in bands:
                 (folder / name / f"{name}_{band}.tif").read_bytes()
 
-    (mine, _), (theirs, _) = side_by_side(ours, other, 5)
+    pairs = Pairs(ours, other, 5)
     assert pq.read_table(root / "ours.parquet").equals(pq.read_table(root / "other.parquet"))
     limit = min(timed(as_bytes)[0] for _ in range(5))
-    return Row(len(patches) / mine, len(patches) / theirs, "patches/s", len(patches) / limit)
+    return pairs.rate(len(patches), "patches/s", len(patches) / limit)
 
 
 def read_s2() -> Row:
@@ -163,10 +163,10 @@ def read_s2() -> Row:
             for _ in file.iter_batches(batch_size=256):
                 pass
 
-    (mine, a), (other, b) = side_by_side(ours, theirs)
-    np.testing.assert_allclose(np.stack(a), np.stack(b), atol=0.51)  # rasterio's are rounded
+    pairs = Pairs(ours, theirs)
+    np.testing.assert_allclose(np.stack(pairs.result), np.stack(pairs.expected), atol=0.51)  # rasterio's are rounded
     limit = min(timed(merely_read)[0] for _ in range(5))
-    return Row(len(names) / mine, len(names) / other, "patches/s", len(names) / limit)
+    return pairs.rate(len(names), "patches/s", len(names) / limit)
 
 
 def _write_shard(root: Path) -> None:
@@ -241,7 +241,7 @@ def embed(precision: str, device: str) -> Row:
             output=root / "features.parquet",
         )
 
-    (mine, _), (other, _) = side_by_side(ours, theirs, 2)
+    pairs = Pairs(ours, theirs)
     few = pq.read_table(shard_file).slice(0, 64)
     planes = [few[b].combine_chunks().flatten().to_numpy().reshape(-1, 120, 120) for b in ("VV", "VH")]
     with torch.inference_mode():
@@ -251,7 +251,7 @@ def embed(precision: str, device: str) -> Row:
         )
     got = pq.read_table(root / "features.parquet")["embedding"].combine_chunks().flatten().to_numpy()
     assert F.cosine_similarity(torch.from_numpy(got.reshape(count, -1)[:64]), want).min() > 0.999
-    return Row(count / mine, len(some) / other, "patches/s", _matrix_product(precision, device) / GFLOP)
+    return pairs.rate(count, "patches/s", _matrix_product(precision, device) / GFLOP, count_of_other=len(some))
 
 
 def build_again(architecture: Callable[[str], Any], path: Path) -> Any:
@@ -334,7 +334,7 @@ def _merge_polars(root: Path) -> None:
 def merge() -> Row:
     """Merging 64 shards: ours, polars in memory, and copying as many bytes."""
     root = _feature_shards(128_000)
-    (mine, _), (other, _) = side_by_side(lambda: _merge_ours(root), lambda: _merge_polars(root))
+    pairs = Pairs(lambda: _merge_ours(root), lambda: _merge_polars(root))
     ours, theirs = (pl.read_parquet(root / f"{name}.parquet") for name in ("ours", "other"))
     assert ours["patch_id"].equals(theirs["patch_id"])
     assert np.array_equal(ours["embedding"].to_numpy(), theirs["embedding"].to_numpy())
@@ -343,7 +343,7 @@ def merge() -> Row:
         shutil.copyfile(root / "ours.parquet", root / "copy.parquet")
 
     limit = min(timed(copy)[0] for _ in range(3))
-    return Row(128_000 / mine, 128_000 / other, "rows/s", 128_000 / limit)
+    return pairs.rate(128_000, "rows/s", 128_000 / limit)
 
 
 def merge_memory() -> Row:
@@ -356,71 +356,60 @@ def merge_memory() -> Row:
 # Probes -------------------------------------------------------------------------------------------------------------
 
 
-def _forest_ours(rows: int, classes: int, trees: int, kind: str = "random_forest") -> tuple[float, Any]:
+def _forest(data: Any, trees: int, kind: str) -> Any:
     from earthprobe import registry
 
-    data, module = probe_data(rows, classes), registry.load("probes", kind)
-    return timed(lambda: module.fit(data, threads=CORES, n_estimators=trees).scores["test"])
+    return registry.load("probes", kind).fit(data, threads=CORES, n_estimators=trees).scores["test"]
 
 
-def _forest_sklearn(rows: int, classes: int, trees: int) -> tuple[float, Any]:
+def _scikit_learns(data: Any, trees: int) -> Any:
     from sklearn.ensemble import RandomForestClassifier
 
-    data = probe_data(rows, classes)
     train, test = data.parts["train"], data.parts["test"]
+    forest = RandomForestClassifier(trees, random_state=0, n_jobs=CORES).fit(train.features, train.targets)
+    for part in (data.parts["val"], test):
+        columns = [p[:, 1] for p in forest.predict_proba(part.features)]
+    return np.stack(columns, axis=1).astype(np.float32)
 
-    def run() -> Any:
-        forest = RandomForestClassifier(trees, random_state=0, n_jobs=CORES).fit(train.features, train.targets)
-        for part in (data.parts["val"], test):
-            columns = [p[:, 1] for p in forest.predict_proba(part.features)]
-        return np.stack(columns, axis=1).astype(np.float32)
 
-    return timed(run)
+def _map(data: Any, scores: Any) -> float:
+    from sklearn.metrics import average_precision_score
+
+    return float(average_precision_score(data.parts["test"].targets, scores))
 
 
 def random_forest(classes: int) -> Row:
     """Growing and scoring a forest: ours in batches, and scikit-learn at once."""
-    size = (10_000, classes, 24)
-    mine, scores = _forest_ours(*size)
-    other, want = _forest_sklearn(*size)
-    assert np.array_equal(scores, want)
-    return Row(size[2] / mine, size[2] / other, "trees/s")
+    data, trees = probe_data(10_000, classes), 12
+    pairs = Pairs(lambda: _forest(data, trees, "random_forest"), lambda: _scikit_learns(data, trees))
+    assert np.array_equal(pairs.result, pairs.expected)
+    return pairs.rate(trees, "trees/s")
+
+
+def _forest_of_classes(classes: int) -> Any:
+    return _forest(probe_data(10_000, classes), 100, "random_forest")
+
+
+def _scikit_learns_of_classes(classes: int) -> Any:
+    return _scikit_learns(probe_data(10_000, classes), 100)
 
 
 def random_forest_memory(classes: int) -> Row:
     """Peak memory of the same, with enough trees to count."""
-    size = (10_000, classes, 100)
-    ours, (_, scores) = peak_mib(_forest_ours, *size)
-    other, (_, want) = peak_mib(_forest_sklearn, *size)
+    ours, scores = peak_mib(_forest_of_classes, classes)
+    other, want = peak_mib(_scikit_learns_of_classes, classes)
     assert np.array_equal(scores, want)
     return Row(ours, other, "MiB", less_is_better=True)
 
 
-def extra_trees(classes: int) -> Row:
-    """Extremely randomised trees against random forest, both ours; the mAP is compared, not equal."""
-    from sklearn.metrics import average_precision_score
-
-    size = (10_000, classes, 24)
-    ours, scores = _forest_ours(*size, "extra_trees")
-    other, base = _forest_ours(*size)
-    targets = probe_data(*size[:2]).parts["test"].targets
-    quality = [float(average_precision_score(targets, s)) for s in (scores, base)]
-    print(f"mAP of extra_trees and random_forest: {quality[0]:.4f} {quality[1]:.4f}", file=sys.stderr)
-    return Row(size[2] / ours, size[2] / other, "trees/s")
-
-
-def binned_forest(classes: int) -> Row:
-    """The forest over binned features against scikit-learn's; the mAP is compared, not equal."""
-    from sklearn.metrics import average_precision_score
-
-    _forest_ours(200, classes, 1, "binned_forest")  # compiles
-    size = (20_000, classes, 24)
-    ours, scores = _forest_ours(*size, "binned_forest")
-    other, base = _forest_sklearn(*size)
-    targets = probe_data(*size[:2]).parts["test"].targets
-    quality = [float(average_precision_score(targets, s)) for s in (scores, base)]
-    print(f"mAP of binned_forest and scikit-learn's: {quality[0]:.4f} {quality[1]:.4f}", file=sys.stderr)
-    return Row(size[2] / ours, size[2] / other, "trees/s")
+def faster_forest(kind: str, rows: int, classes: int) -> Row:
+    """Another kind of forest against scikit-learn's; the mAP is compared, not equal."""
+    data, trees = probe_data(rows, classes), 8
+    _forest(probe_data(200, classes), 1, kind)  # what is compiled is compiled now
+    pairs = Pairs(lambda: _forest(data, trees, kind), lambda: _scikit_learns(data, trees))
+    quality = [_map(data, scores) for scores in (pairs.result, pairs.expected)]
+    print(f"mAP of {kind} and of scikit-learn: {quality[0]:.4f} {quality[1]:.4f}", file=sys.stderr)
+    return pairs.rate(trees, "trees/s")
 
 
 def linear() -> Row:
@@ -444,12 +433,11 @@ def linear() -> Row:
             best = min(best, (loss, np.stack(scores[1], axis=1)), key=lambda pair: pair[0])
         return best[1]
 
-    mine, fitted = timed(lambda: module.fit(data, threads=CORES, strengths=STRENGTHS))
-    other, want = timed(theirs)
-    ours, reference = (float(average_precision_score(test.targets, scores)) for scores in (fitted.scores["test"], want))
+    pairs = Pairs(lambda: module.fit(data, threads=CORES, strengths=STRENGTHS).scores["test"], theirs, 2)
+    ours, reference = (float(average_precision_score(test.targets, of)) for of in (pairs.result, pairs.expected))
     print(f"mAP of ours and scikit-learn: {ours:.4f} {reference:.4f}", file=sys.stderr)
     assert abs(ours - reference) < 0.002
-    return Row(mine, other, "s", less_is_better=True)
+    return pairs.seconds()
 
 
 def mlp() -> Row:
@@ -495,9 +483,10 @@ def mlp() -> Row:
             return float(F.binary_cross_entropy_with_logits(model(x_val), y_val))
 
     torch.set_num_threads(CORES)
-    (mine, fitted), (other, loss) = side_by_side(lambda: module.fit(data, threads=CORES, **probe), theirs, 2)
-    assert math.isclose(fitted.chosen["val_loss"], loss, rel_tol=1e-4), (fitted.chosen["val_loss"], loss)
-    return Row(mine, other, "s", 30 * 50_000 / 269_695, less_is_better=True)
+    pairs = Pairs(lambda: module.fit(data, threads=CORES, **probe), theirs)
+    ours, want = pairs.result.chosen["val_loss"], pairs.expected
+    assert math.isclose(ours, want, rel_tol=1e-4), (ours, want)
+    return pairs.seconds(30 * 50_000 / 269_695)
 
 
 def umap() -> Row:
@@ -514,9 +503,8 @@ def umap() -> Row:
             return library.UMAP(n_neighbors=15, min_dist=0.1, random_state=0, n_jobs=1).fit_transform(rows)
 
     layout(data.features[:5000])  # umap-learn compiles itself
-    mine, _ = timed(lambda: layout(data.features[stratified(labels, 5000, np.random.default_rng(0))]))
-    other, _ = timed(lambda: layout(data.features))
-    return Row(mine, other, "s", less_is_better=True)
+    rows = stratified(labels, 5000, np.random.default_rng(0))
+    return Pairs(lambda: layout(data.features[rows]), lambda: layout(data.features)).seconds()
 
 
 # The workflow -------------------------------------------------------------------------------------------------------
@@ -571,9 +559,9 @@ ROWS: dict[str, Callable[[], Row]] = {
     "random_forest_19": functools.partial(random_forest, 19),
     "random_forest_43": functools.partial(random_forest, 43),
     "random_forest_43_memory": functools.partial(random_forest_memory, 43),
-    "binned_forest_19": functools.partial(binned_forest, 19),
-    "binned_forest_43": functools.partial(binned_forest, 43),
-    "extra_trees_43": functools.partial(extra_trees, 43),
+    "binned_forest_19": functools.partial(faster_forest, "binned_forest", 20_000, 19),
+    "binned_forest_43": functools.partial(faster_forest, "binned_forest", 20_000, 43),
+    "extra_trees_43": functools.partial(faster_forest, "extra_trees", 20_000, 43),
     "linear": linear,
     "mlp": mlp,
     "intervals_by_tile": functools.partial(intervals.intervals, "tile"),

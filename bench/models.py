@@ -14,7 +14,7 @@ from earthprobe.models.weights import read_state
 from earthprobe.steps import embed_weights
 from earthprobe.steps.embed import choose_precision
 
-from bench.tools import WORK, Row, side_by_side
+from bench.tools import WORK, Pairs, Row
 
 PATCHES = 64
 MEAN, STD = [-12.0, -19.0], [5.0, 5.5]
@@ -53,9 +53,9 @@ def vit(kind: str, model: str, other: Any) -> Row:
         x = F.interpolate(x, size=(224, 224), mode="bilinear")
         return torch.cat([theirs(batch) for batch in x.split(BATCH["cpu"])])
 
-    (mine, got), (their, want) = side_by_side(run_ours, run_theirs, 3)
-    assert F.cosine_similarity(got, want).min() > 0.999
-    return Row(PATCHES / mine, PATCHES / their, "patches/s")
+    pairs = Pairs(run_ours, run_theirs)
+    assert F.cosine_similarity(pairs.result, pairs.expected).min() > 0.999
+    return pairs.rate(PATCHES, "patches/s")
 
 
 def vit_small() -> Row:

@@ -3,10 +3,11 @@
 import multiprocessing
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class Row:
         unit: of ours, other and limit.
         limit: what this machine allows, or the goal.
         less_is_better: of times and memory.
+        ratios: how many times better ours was, pair by pair, where both were taken in turns.
     """
 
     ours: float | str
@@ -41,14 +43,17 @@ class Row:
     unit: str
     limit: float | None = None
     less_is_better: bool = False
+    ratios: Sequence[float] = ()
 
     def columns(self, name: str) -> dict[str, object]:
         """The row of the table; a ratio above 1 says that ours is better."""
         ratio = share = None
         if not isinstance(self.ours, str):
-            ratio = self._better(self.ours, self.other)
+            ratio = median(self.ratios) if self.ratios else self._better(self.ours, self.other)
             share = self._better(self.ours, self.limit)
-        return {**asdict(self), "name": name, "ratio": ratio, "share_of_limit": share}
+        ends = f"{min(self.ratios):.3g} to {max(self.ratios):.3g}" if len(self.ratios) > 1 else None
+        found = {"name": name, "ours": self.ours, "other": self.other, "unit": self.unit, "limit": self.limit}
+        return {**found, "ratio": ratio, "ratios": ends, "share_of_limit": share}
 
     def _better(self, ours: float, than: float | None) -> float | None:
         if than is None:
@@ -66,12 +71,39 @@ def timed(function: Callable[[], Any]) -> Timed:
     return time.perf_counter() - start, result
 
 
-def side_by_side(ours: Callable[[], Any], other: Callable[[], Any], repeats: int = 3) -> tuple[Timed, Timed]:
-    """The best time of each, taken in turns so that both see the same machine."""
-    pairs = [(timed(ours), timed(other)) for _ in range(repeats)]
-    first: list[Timed] = [pair[0] for pair in pairs]
-    second: list[Timed] = [pair[1] for pair in pairs]
-    return min(first, key=lambda t: t[0]), min(second, key=lambda t: t[0])
+class Pairs:
+    """Two ways, taken in turns, so that a machine which others use slows both.
+
+    Attributes:
+        ours: seconds of ours, turn by turn.
+        other: seconds of the other way.
+        result: what ours returned last.
+        expected: what the other way returned last.
+    """
+
+    def __init__(self, ours: Callable[[], Any], other: Callable[[], Any], repeats: int = 3) -> None:
+        self.ours: list[float] = []
+        self.other: list[float] = []
+        for _ in range(repeats):
+            seconds, self.result = timed(ours)
+            self.ours.append(seconds)
+            seconds, self.expected = timed(other)
+            self.other.append(seconds)
+
+    @property
+    def ratios(self) -> list[float]:
+        """How many times faster ours was, turn by turn."""
+        return [other / ours for ours, other in zip(self.ours, self.other, strict=True)]
+
+    def rate(self, count: float, unit: str, limit: float | None = None, *, count_of_other: float | None = None) -> Row:
+        """A row of things a second, by the medians; ``limit`` is a rate, too."""
+        each = (count if count_of_other is None else count_of_other) / count
+        ratios = [each * ratio for ratio in self.ratios]
+        return Row(count / median(self.ours), each * count / median(self.other), unit, limit, ratios=ratios)
+
+    def seconds(self, limit: float | None = None) -> Row:
+        """A row of seconds."""
+        return Row(median(self.ours), median(self.other), "s", limit, less_is_better=True, ratios=self.ratios)
 
 
 def peak_mib(function: Callable[..., Any], *arguments: object) -> tuple[float, Any]:

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import growth, real_patches, rehearsal
-from bench.__main__ import COLUMNS, format_row, main, shown
+from bench.__main__ import COLUMNS, Load, format_row, main, shown
 from bench.measure import ROWS
-from bench.tools import Row
+from bench.tools import Pairs, Row
 from tests.conftest import V1_SAMPLE
 
 
@@ -25,6 +25,31 @@ def test_a_ratio_above_one_says_that_ours_is_better():
     assert Row(2.0, None, "s").columns("dag")["ratio"] is None
 
 
+def test_ratios_are_of_pairs_and_their_median_counts(monkeypatch: pytest.MonkeyPatch):
+    """In the second turn the machine is slow for both, in the third for one."""
+    clock = iter([0, 1, 1, 3, 10, 20, 20, 40, 50, 51, 51, 58])
+    monkeypatch.setattr("bench.tools.time.perf_counter", lambda: next(clock))
+    pairs = Pairs(lambda: "ours", lambda: "other")
+    assert (pairs.ours, pairs.other) == ([1, 10, 1], [2, 20, 7])
+    row = pairs.rate(100, "patches/s", 200).columns("x")
+    assert (row["ours"], row["other"], row["ratio"], row["ratios"]) == (100, pytest.approx(100 / 7), 2, "2 to 7")
+    assert row["share_of_limit"] == 0.5
+    assert pairs.seconds().columns("x")["ratio"] == 2
+    fewer = pairs.rate(100, "patches/s", count_of_other=50)
+    assert fewer.columns("x")["ratio"] == 1
+    assert (pairs.result, pairs.expected) == ("ours", "other")
+
+
+def test_the_load_of_others_is_what_is_not_ours(monkeypatch: pytest.MonkeyPatch):
+    """100 s of 2 cores: 120 s at work, 80 s of them ours."""
+    moments = iter([(0.0, 50.0, 10.0), (100.0, 170.0, 90.0), (100.0, 170.0, 90.0)])
+    monkeypatch.setattr(Load, "_now", lambda self: next(moments))
+    monkeypatch.setattr("os.cpu_count", lambda: 2)
+    load = Load()
+    assert load.others() == pytest.approx(0.2)
+    assert load.said() == "20 %: too much"
+
+
 def test_the_table_has_the_columns_and_says_what_cannot_be_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
@@ -32,7 +57,11 @@ def test_the_table_has_the_columns_and_says_what_cannot_be_measured(
     main()
     with (tmp_path / "bench.csv").open() as file:
         (row,) = csv.DictReader(file)
-    assert tuple(row) == COLUMNS == ("name", "ours", "other", "unit", "ratio", "limit", "share_of_limit")
+    assert (
+        tuple(row)
+        == COLUMNS
+        == (*("name", "ours", "other", "unit", "ratio", "ratios", "limit", "share_of_limit", "others_at_work"),)
+    )
     assert row["name"] == "embed_gpu"
     printed = capsys.readouterr().out
     assert "cores of" in printed
@@ -62,7 +91,7 @@ def test_every_row_that_the_table_promises_is_there():
 )
 def test_figures_are_short(value: object, text: str):
     assert shown(value) == text
-    assert format_row((text, *[""] * 6)).strip() == text
+    assert format_row((text, *[""] * 8)).strip() == text
 
 
 def test_a_rehearsal_has_the_official_names_and_real_labels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
