@@ -231,7 +231,7 @@ EDITS = [
         (f"models/{name}", {})
         for name in ("galileo", "torchgeo", "torchgeo_others", "timm", "rcf", "location", "file", "callable")
     ),
-    *((f"steps/{name}", {}) for name in ("fit_model", "take_vectors", "compress", "ablation")),
+    *((f"steps/{name}", {}) for name in ("fit_model", "take_vectors", "compress", "ablation", "train_part")),
     ("figures/ablation", {}),
     ("archives/grid", EVERYTHING),  # patches are drawn at the places of their names
     *(

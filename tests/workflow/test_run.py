@@ -133,6 +133,22 @@ def test_sentinel_2_is_drawn_where_it_is_seen(clone: Clone):
     clone.run(config=TINY)
 
 
+def test_a_forest_of_several_jobs_is_that_of_one_to_the_byte(clone: Clone):
+    forest = {**TINY["probes"]["forest"], "seeds": 2}
+    config = {**TINY, "archive": {**TINY["archive"], "name": "forests"}, "probes": {"forest": forest}, "controls": []}
+    folder = clone.results("forests") / "probes/pixels/19/forest"
+    files = [folder / name for name in ("scores.parquet", "seed1/scores.parquet", "model.safetensors")]
+    targets = [str(path.relative_to(clone.folder)) for path in files]
+    clone.run(*targets, config=config)
+    before = [path.read_bytes() for path in files]
+    several = {**config, "probes": {"forest": {**forest, "jobs": 3}}}
+    assert clone.planned(*targets, config=several) == {"train_part": 6, "train": 1, "train_seed": 1}
+    clone.run(*targets, config=several)
+    assert [path.read_bytes() for path in files] == before
+    assert not list(folder.rglob("trees/*/*")), "they are for this alone"
+    assert clone.planned(*targets, config=several) == {}
+
+
 def test_named_targets(clone: Clone):
     fresh = {**TINY, "archive": {**TINY["archive"], "name": "fresh"}}
     archive = {"simulate": 1, "index_patches": 1, "index": 1}

@@ -12,6 +12,7 @@ use rule train as train_budget with:
     params:
         probe=lambda wc: probe_json(wc.probe),
         more=lambda wc: f"--budget {wc.budget} --draws {CONFIG['label_draws']} --buffer {CONFIG['buffer']}",
+        parts="",
 
 
 # No local rule: of several draws it takes minutes.

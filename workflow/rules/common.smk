@@ -36,6 +36,7 @@ ARCHIVE = CONFIG["archive"]
 SHOWN, ABLATIONS = feature_sets(CONFIG)
 # With further seeds of what is drawn at random, which are embedded and probed, and shown in the row of the first alone.
 FEATURES, SEEDS = expand_seeds(SHOWN)
+FOLDED = isinstance(ARCHIVE.get("split"), dict) and ARCHIVE["split"]["by"] == "folds"
 PROBES = CONFIG["probes"]
 LABEL_SETS = CONFIG["label_sets"]
 SHARDS = [f"{number:04d}" for number in range(ARCHIVE["shards"])]
@@ -211,7 +212,16 @@ def scores_of(wildcards):
 
 def probe_json(probe, seed=0):
     """What training depends on of a probe's entry, as JSON, with one of its seeds."""
-    return as_json(with_seed(PROBES[probe], seed))
+    return as_json({key: value for key, value in with_seed(PROBES[probe], seed).items() if key != "jobs"})
+
+
+def parts_of(wildcards):
+    """The trees of a forest that is grown in several jobs, a file a job; nothing of other probes."""
+    one = FOLDED or "budget" in wildcards.keys() or "cells" in wildcards.keys()
+    jobs = 1 if one else PROBES[wildcards.probe].get("jobs", 1)
+    folder = f"<results>/probes/{wildcards.features}/{wildcards.labels}/{wildcards.probe}/trees"
+    seed = wildcards.get("seed", 0)
+    return [f"{folder}/{seed}/{part}.safetensors" for part in range(jobs)] if jobs > 1 else []
 
 
 def budgeted(file):

@@ -42,6 +42,7 @@ use rule train as train_permuted with:
     params:
         probe=probe_json(PERMUTED_PROBE),
         more=f"--buffer {CONFIG['buffer']} --permute 0",
+        parts="",
 
 
 use rule evaluate as evaluate_controls with:
@@ -129,6 +130,7 @@ use rule train as train_beyond with:
     params:
         probe=lambda wc: probe_json(wc.probe),
         more=lambda wc: f"--buffer {wc.cells}",
+        parts="",
 
 
 use rule control as control_beyond with:

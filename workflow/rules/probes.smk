@@ -7,6 +7,7 @@ rule train:
         lambda wc: package("steps.train", probe_kind(wc.probe).path),
         features="<results>/features/{features}.parquet",
         index="<results>/index.parquet",
+        parts=parts_of,
     output:
         scores=ensure("<results>/probes/{features}/{labels}/{probe}/scores.parquet", non_empty=True),
         model=ensure("<results>/probes/{features}/{labels}/{probe}/model.safetensors", non_empty=True),
@@ -24,9 +25,10 @@ rule train:
     params:
         probe=lambda wc: probe_json(wc.probe),
         more=f"--buffer {CONFIG['buffer']}" if CONFIG["buffer"] else "",
+        parts=lambda wc, input: f"--parts {input.parts}" if input.parts else "",
     shell:
         "earthprobe train --probe {params.probe:q} --features {input.features} --index {input.index}"
-        " --label-set {wildcards.labels} --threads {threads} {params.more} --scores {output.scores}"
+        " --label-set {wildcards.labels} --threads {threads} {params.more} {params.parts} --scores {output.scores}"
         " --model {output.model} --log {log}"
 
 
@@ -41,6 +43,36 @@ use rule train as train_seed with:
     params:
         probe=lambda wc: probe_json(wc.probe, int(wc.seed)),
         more=f"--buffer {CONFIG['buffer']}" if CONFIG["buffer"] else "",
+        parts=lambda wc, input: f"--parts {input.parts}" if input.parts else "",
+
+
+rule train_part:
+    """Some trees of a forest that is grown in several jobs."""
+    input:
+        lambda wc: package("steps.train_part", probe_kind(wc.probe).path),
+        features="<results>/features/{features}.parquet",
+        index="<results>/index.parquet",
+    output:
+        temp("<results>/probes/{features}/{labels}/{probe}/trees/{seed}/{part}.safetensors"),
+    log:
+        "<logs>/train_part/{features}/{labels}/{probe}/{seed}/{part}.log",
+    benchmark:
+        "<benchmarks>/train_part/{features}/{labels}/{probe}/{seed}/{part}.tsv"
+    wildcard_constraints:
+        probe=names([name for name in PROBES if PROBES[name].get("jobs", 1) > 1]),
+    conda:
+        "../../envs/environment.yaml"
+    threads: lambda wc: probe_kind(wc.probe).facts["threads"]
+    resources:
+        mem_mb=lambda wc, input, attempt: memory(**probe_kind(wc.probe).facts["memory"])(wc, input, attempt),
+    params:
+        probe=lambda wc: probe_json(wc.probe, int(wc.seed)),
+        parts=lambda wc: PROBES[wc.probe]["jobs"],
+        buffer=CONFIG["buffer"],
+    shell:
+        "earthprobe train-part --probe {params.probe:q} --features {input.features} --index {input.index}"
+        " --label-set {wildcards.labels} --part {wildcards.part} --parts {params.parts} --threads {threads}"
+        " --buffer {params.buffer} --output {output} --log {log}"
 
 
 rule ensemble:

@@ -56,6 +56,28 @@ def test_a_saved_forest_scores_as_it_did(data: Data, kind: str, options: dict, t
     assert again.dtype == np.float32
 
 
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("task", ["multilabel", "single"])
+def test_trees_of_several_jobs_are_one_forest_to_the_byte(data: Data, kind: str, task: str, tmp_path: Path):
+    data.task = task
+    if task == "single":
+        for part in data.parts.values():
+            part.targets = np.eye(3, dtype=bool)[np.digitize(part.features[:, 0], [-0.5, 0.5])]
+    module, options = KINDS[kind], {"min_samples_leaf": 3, "seed": 4}
+    whole = module.fit(data, threads=2, n_estimators=11, **options)
+    parts = [tmp_path / f"{part}.safetensors" for part in range(4)]
+    for number, path in enumerate(parts):
+        numbers = forest.share_of(11, number, len(parts))
+        forest.write_part(path, module.trees(data, threads=2, numbers=numbers, **options))
+    together = module.gathered(data, parts=parts, threads=1, n_estimators=11, **options)
+    for split in ("val", "test"):
+        assert together.scores[split].tobytes() == whole.scores[split].tobytes()
+    assert together.chosen == whole.chosen
+    for fitted, name in ((whole, "whole"), (together, "together")):
+        fitted.save(tmp_path / name)
+    assert (tmp_path / "together").read_bytes() == (tmp_path / "whole").read_bytes()
+
+
 def test_thresholds_of_single_precision_decide_as_those_of_double(data: Data):
     train = data.parts["train"]
     theirs = RandomForestClassifier(n_estimators=1, random_state=0).fit(train.features, train.targets)

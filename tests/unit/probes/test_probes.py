@@ -40,7 +40,7 @@ def test_every_kind_is_tested():
     assert {name_of(module) for module, _ in PROBES} == set(registry.names("probes"))
 
 
-BY_THE_STEP = {"scale", "protocol"}
+BY_THE_STEP = {"scale", "protocol", "jobs"}
 """Options that the step of training acts on, for every kind alike."""
 
 

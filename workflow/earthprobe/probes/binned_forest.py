@@ -1,19 +1,16 @@
 """A random forest over binned features: scikit-learn's in kind, not in bits, and many times faster."""
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any
 
 import numpy as np
 
 from earthprobe.probes.binned_data import Bytes, Ints, Limits, Nodes, Patches
-from earthprobe.probes.forest import Forest, Tree, saver
+from earthprobe.probes.forest import SCORED, Forest, Grown, Tree, fitted, read_part
 from earthprobe.probes.interface import Bools, Data, Fitted, Floats
-from earthprobe.progress import Progress
-
-log = logging.getLogger(__name__)
 
 SEEN = 50_000
 """Patches by whose values edges are laid."""
@@ -21,24 +18,21 @@ SEEN = 50_000
 UNLIMITED = 2**31 - 1
 
 
-class Grown(NamedTuple):
-    """A tree, and the rows of its ``shares`` that val and test come to."""
-
-    tree: Tree
-    rows: dict[str, Ints]
+SAID: Mapping[str, Any] = {}
+"""What ``metrics.json`` says beside the number of nodes."""
 
 
-def fit(
+def trees(
     data: Data,
     *,
     threads: int,
-    n_estimators: int = 100,
+    numbers: range,
     max_depth: int | None = None,
     min_samples_leaf: int = 1,
     bins: int = 64,
     seed: int = 0,
-) -> Fitted:
-    """Grows a forest on train; val is scored, not used.
+) -> Iterator[Grown]:
+    """Grows some trees of the forest on train.
 
     As in scikit-learn's, a tree sees a bootstrap sample, and each of its nodes is split where the Gini impurity, summed
     over the classes, falls most, among as many features as the root of their number. Thresholds are quantiles of train.
@@ -47,7 +41,7 @@ def fit(
     Args:
         data: features and labels.
         threads: CPU threads.
-        n_estimators: the number of trees.
+        numbers: which trees.
         max_depth: of a tree; None grows it until its leaves are pure.
         min_samples_leaf: the fewest patches of a leaf, each counted once.
         bins: in which the values of a feature are told apart.
@@ -76,32 +70,44 @@ def fit(
             nodes = Nodes(*(np.empty(2 * len(patches), np.int32) for _ in Nodes._fields))
             made = binned_trees.grow(of, rows["train"], patches, nodes, limits, int(rng.integers(2**63)))
             leaf, several = binned_leaves.shares_of_leaves(of, patches, nodes, made, classes)
-            feature, edge, left, right = (values[:made] for values in nodes)
+            feature, edge, left, right = (values[:made].copy() for values in nodes)
+            found = {split: binned_leaves.leaves_of(rows[split], feature, edge, left, right) for split in SCORED}
+            # A leaf says in which row its shares are.
             used, row = np.unique(leaf[leaf >= 0], return_inverse=True)
-            left, right = left.copy(), np.where(feature < 0, -1, right).astype(np.int32)
             left[leaf >= 0] = row
             left[leaf < -1] = len(used) - 2 - leaf[leaf < -1]
-            threshold = np.zeros(made, np.float32)
             inner = feature >= 0
+            right[~inner] = -1
+            threshold = np.zeros(made, np.float32)
             threshold[inner] = edges[feature[inner], edge[inner]]
-            tree = Tree(
-                feature.copy(), threshold, left, right, np.concatenate([sets[used].astype(np.float32), several])
-            )
-            found = {split: left[binned_leaves.leaves_of(rows[split], feature, edge, left, right)] for split in totals}
-            return Grown(tree, found)
+            shares = np.concatenate([sets[used].astype(np.float32), several])
+            tree = Tree(feature, threshold, left, right, shares)
+            return Grown(tree, shares, {split: left[at] for split, at in found.items()})
 
-        totals = {split: np.zeros((len(data.parts[split].ids), classes)) for split in ("val", "test")}
-        trees: list[Tree] = []
-        progress = Progress(log, n_estimators, "trees")
-        for one in pool.map(grown, range(n_estimators)):
-            for split, total in totals.items():
-                binned_leaves.add_shares(total, one.tree.shares, one.rows[split])
-            trees.append(one.tree)
-            progress.add(1)
-    nodes = sum(len(tree.feature) for tree in trees)
-    log.info("%d trees, %d nodes", len(trees), nodes)
-    scores = {split: (total / len(trees)).astype(np.float32) for split, total in totals.items()}
-    return Fitted(scores, {"nodes": nodes}, saver(trees, data))
+        yield from pool.map(grown, numbers)
+
+
+def fit(
+    data: Data,
+    *,
+    threads: int,
+    n_estimators: int = 100,
+    max_depth: int | None = None,
+    min_samples_leaf: int = 1,
+    bins: int = 64,
+    seed: int = 0,
+) -> Fitted:
+    """Grows the forest; see :func:`trees`."""
+    grown = trees(
+        data,
+        threads=threads,
+        numbers=range(n_estimators),
+        max_depth=max_depth,
+        min_samples_leaf=min_samples_leaf,
+        bins=bins,
+        seed=seed,
+    )
+    return fitted(grown, data, n_estimators, SAID)
 
 
 def edges_of(features: Floats, bins: int, seed: int, pool: ThreadPoolExecutor) -> Floats:
@@ -147,6 +153,11 @@ def _sets_of(targets: Bools) -> tuple[Bools, Ints]:
     """The distinct rows of labels, and which of them each patch has."""
     packed, kinds = np.unique(np.packbits(targets, axis=1), axis=0, return_inverse=True)
     return np.unpackbits(packed, axis=1, count=targets.shape[1]).astype(bool), kinds.ravel().astype(np.int32)
+
+
+def gathered(data: Data, *, parts: Sequence[Path], threads: int, n_estimators: int = 100, **_: Any) -> Fitted:
+    """The forest of trees that several jobs have grown, the same to the byte."""
+    return fitted(chain.from_iterable(map(read_part, parts)), data, n_estimators, SAID)
 
 
 def read(model: Path) -> Callable[[Floats], Floats]:

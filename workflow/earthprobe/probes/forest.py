@@ -5,7 +5,7 @@ are grown, score val and test, are stored compactly and let go; the scores are t
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,7 +25,30 @@ log = logging.getLogger(__name__)
 GROWING = 5 * 2**29
 """Bytes that the trees which grow at the same time may take, so that a job over the whole archive aims at 6 GiB."""
 
+SCORED = ("val", "test")
+
+SAID: Mapping[str, Any] = {"scikit_learn_version": sklearn.__version__}
+"""What ``metrics.json`` says of a forest of scikit-learn's beside the number of nodes."""
+
+MAX_INT = np.iinfo(np.int32).max
+"""Below which scikit-learn draws the seed of a tree."""
+
 Doubles = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int32]
+
+
+class Grown(NamedTuple):
+    """A tree, and what it says of val and test.
+
+    Attributes:
+        tree: its nodes.
+        shares: those of ``tree`` in the precision in which trees are added up.
+        rows: of each split, the row of ``shares`` that each patch comes to.
+    """
+
+    tree: "Tree"
+    shares: Doubles | Floats
+    rows: Mapping[str, Ints]
 
 
 def grow(
@@ -34,22 +57,19 @@ def grow(
     *,
     bootstrap: bool,
     threads: int,
-    n_estimators: int,
+    numbers: range,
     max_depth: int | None,
     min_samples_leaf: int,
     seed: int,
-) -> Fitted:
-    """Grows a forest on train; val is scored, not used.
-
-    A patch's score for a class is the mean over the trees of the class's share in the leaf. With the same seed the
-    trees are those that scikit-learn grows at once.
+) -> Iterator[Grown]:
+    """Grows trees of a forest on train, which are those that scikit-learn grows at once with the same seed.
 
     Args:
         data: features and labels.
         forest: scikit-learn's class of it.
         bootstrap: whether a tree sees a bootstrap sample of the patches.
         threads: CPU threads.
-        n_estimators: the number of trees.
+        numbers: which trees of the forest.
         max_depth: of a tree; None grows it until its leaves are pure.
         min_samples_leaf: the fewest patches of a leaf.
         seed: of all that is drawn.
@@ -64,35 +84,78 @@ def grow(
     log.info("%d trees at once", at_once)
     # One generator for all batches: each tree draws its seed from it, as in one large forest.
     random = check_random_state(seed)
-    totals = {split: np.zeros((len(data.parts[split].ids), classes)) for split in ("val", "test")}
-    trees: list[Tree] = []
-    progress = Progress(log, n_estimators, "trees")
+    random.randint(MAX_INT, size=numbers.start)
     with ThreadPoolExecutor(threads) as pool:
-        while len(trees) < n_estimators:
+        for first in range(numbers.start, numbers.stop, at_once):
             batch = forest(
-                n_estimators=min(at_once, n_estimators - len(trees)),
+                n_estimators=min(at_once, numbers.stop - first),
                 max_depth=max_depth,
                 min_samples_leaf=min_samples_leaf,
                 random_state=random,
                 n_jobs=threads,
             ).fit(train.features, targets)
             leaves = {
-                split: pool.map(lambda tree, part=data.parts[split]: tree.tree_.apply(part.features), batch.estimators_)
-                for split in totals
+                split: list(
+                    pool.map(lambda tree, at=data.parts[split]: tree.tree_.apply(at.features), batch.estimators_)
+                )
+                for split in SCORED
             }
             known = OneOf(batch.classes_, classes) if data.task == "single" else batch.classes_
             compact = list(pool.map(lambda tree, known=known: shrink(tree.tree_, known), batch.estimators_))
-            for split, total in totals.items():
-                for (tree, shares), leaf in zip(compact, leaves[split], strict=True):
-                    total += shares[tree.left[leaf]]
-            trees += [tree for tree, _ in compact]
-            progress.add(len(compact))
+            for number, (tree, shares) in enumerate(compact):
+                yield Grown(tree, shares, {split: tree.left[leaves[split][number]] for split in SCORED})
             del batch, leaves, compact
-    nodes = sum(len(tree.feature) for tree in trees)
-    log.info("%d trees, %d nodes", len(trees), nodes)
 
-    scores = {split: (total / len(trees)).astype(np.float32) for split, total in totals.items()}
-    return Fitted(scores, {"nodes": nodes, "scikit_learn_version": sklearn.__version__}, saver(trees, data))
+
+def fitted(grown: Iterable[Grown], data: Data, trees: int, said: Mapping[str, Any]) -> Fitted:
+    """A forest of all its trees; val is scored, not used.
+
+    A patch's score for a class is the mean over the trees of the class's share in the leaf.
+
+    Args:
+        grown: the trees in their order, from one job or from several.
+        data: features and labels.
+        trees: how many there are.
+        said: for ``metrics.json``.
+    """
+    parts = {split: data.parts[split] for split in SCORED}
+    totals = {split: np.zeros(part.targets.shape) for split, part in parts.items()}
+    kept: list[Tree] = []
+    progress = Progress(log, trees, "trees")
+    for one in grown:
+        for split, total in totals.items():
+            total += one.shares[one.rows[split]]
+        kept.append(one.tree)
+        progress.add(1)
+    nodes = sum(len(tree.feature) for tree in kept)
+    log.info("%d trees, %d nodes", len(kept), nodes)
+    scores = {split: (total / len(kept)).astype(np.float32) for split, total in totals.items()}
+    return Fitted(scores, {"nodes": nodes, **said}, saver(kept, data))
+
+
+def share_of(trees: int, part: int, parts: int) -> range:
+    """The trees of a forest that one of several jobs grows."""
+    return range(trees * part // parts, trees * (part + 1) // parts)
+
+
+def write_part(path: Path, grown: Iterable[Grown]) -> None:
+    """Writes the trees of one job, by which the whole forest is the same to the byte as that of a single job."""
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    for number, one in enumerate(grown):
+        arrays |= {f"{number}.{field.name}": getattr(one.tree, field.name) for field in fields(Tree)}
+        arrays |= {f"{number}.rows.{split}": rows for split, rows in one.rows.items()}
+        arrays[f"{number}.exact"] = one.shares
+    path.write_bytes(safetensors.numpy.save(arrays))
+
+
+def read_part(path: Path) -> Iterator[Grown]:
+    """The trees that :func:`write_part` wrote, one after the other."""
+    with safetensors.safe_open(path, "np") as file:
+        count = sum(key.endswith(".exact") for key in file.keys())  # noqa: SIM118 - no dictionary
+        for number in range(count):
+            tree = Tree(**{field.name: file.get_tensor(f"{number}.{field.name}") for field in fields(Tree)})
+            rows = {split: file.get_tensor(f"{number}.rows.{split}") for split in SCORED}
+            yield Grown(tree, file.get_tensor(f"{number}.exact"), rows)
 
 
 def saver(trees: Sequence["Tree"], data: Data) -> Callable[[Path], None]:

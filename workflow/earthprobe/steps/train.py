@@ -44,6 +44,7 @@ def run(
     permute: int | None = None,
     budget: int | None = None,
     draws: int = 5,
+    parts: Sequence[Path] = (),
     scores: Path,
     model: Path,
 ) -> None:
@@ -58,6 +59,7 @@ def run(
         buffer: train patches this near to a test patch, in cells of 1.2 km, are left out.
         budget: how many train patches have labels, drawn tile by tile; val is cut alike. None takes all.
         draws: how often they are drawn, each a repeat (``repeat``); of folds they are drawn anew in each fit.
+        parts: the trees that ``train-part`` has grown, in their order; without, all are grown here.
         permute: for a control: the labels of train, and those of val, change hands by this seed.
         scores: columns ``patch_id``, ``split``, ``scores``, ``targets``; val first, each split by ``patch_id``. Where
             the index has folds, every patch is in ``test`` once a repeat (``repeat``), scored by a probe that has not
@@ -66,9 +68,11 @@ def run(
     """
     entry = entry_of("probes", probe, "--probe")
     protocol, entry = entry.get("protocol"), applied(entry)
-    entry.pop("seeds", None)  # this is one of them
+    for alike in ("seeds", "jobs"):  # this is one of the seeds; and how many jobs grow a forest changes nothing
+        entry.pop(alike, None)
     options = {key: value for key, value in entry.items() if key not in ("kind", "scale")}
-    fit = registry.load("probes", entry["kind"]).fit
+    module = registry.load("probes", entry["kind"])
+    fit = partial(module.gathered, parts=parts) if parts else module.fit
     with replacing(scores) as scores_part, replacing(model) as model_part:
         classes, said = classes_of(index, label_set), read_metadata(index)
         task, scale = said["tasks"][label_set], entry.get("scale", True)
