@@ -11,7 +11,6 @@ from statistics import median
 from typing import Any
 
 import numpy as np
-import polars as pl
 from earthprobe import registry
 from earthprobe.archives.interface import SPLITS
 from earthprobe.progress import peak_memory
@@ -152,18 +151,16 @@ def archive(patches: int = 1024) -> Path:
 
 
 def optical() -> Path:
-    """The same archive with Sentinel-2 patches: the real ones, over and over under other names."""
+    """The folder of what Sentinel-2 sees of the same patches."""
+    from earthprobe.steps import simulate_optical
+
     root = archive()
     folder = root / FOLDERS["s2"]
     if not folder.exists():
         part = folder.with_name("part")
         shutil.rmtree(part, ignore_errors=True)
-        sources = sorted((DATA / "bigearthnet-v1-sample" / folder.name).iterdir())
-        contents = [{f.stem.rpartition("_")[2]: f.read_bytes() for f in path.glob("*.tif")} for path in sources]
-        for number, name in enumerate(pl.read_parquet(root / "patches.parquet")["s2_id"]):
-            (part / name).mkdir(parents=True)
-            for band, content in contents[number % len(contents)].items():
-                (part / name / f"{name}_{band}.tif").write_bytes(content)
+        lists = [root / f"bigearthnet-{split}.csv" for split in SPLITS]
+        simulate_optical.run(lists=lists, label_sets=registry.PACKAGE / "resources/label_set_counts.csv", folder=part)
         part.rename(folder)
     return folder
 
