@@ -519,7 +519,7 @@ def dag(shards: int, goal: float) -> Row:
     for split in ("train", "val", "test"):
         (root / f"bigearthnet-{split}.csv").touch()
     demo = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-    (features,) = demo["features"].values()
+    features = {**demo["features"]["dofa_base"], "bands": ["VV", "VH"]}
     config = {
         "archive": {"name": f"dag{shards}", "kind": "bigearthnet-v1", "root": str(root), "shards": shards},
         "label_sets": [19, 43],

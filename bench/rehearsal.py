@@ -11,6 +11,7 @@ import lzma
 import re
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -35,7 +36,7 @@ REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path("results")
 SHARDS = 64
 DIMENSIONS = 768
-RULES = ["merge", "sample", "umap", "explore", "train", "evaluate", "table", "config"]
+RULES = ["merge", "sample", "umap", "explore", "train", "evaluate", "compare", "table", "config"]
 RULES += [f"figure_{kind}" for kind in ("class_distribution", "label_correlation", "umap", "f2_per_class", "confusion")]
 STEPS = ("step", "detail", "share", "patches", "seconds", "cpu_seconds", "peak_mib")
 DONE = re.compile(r"done in ([\d.]+) s, ([\d.]+) s of CPU time, peak memory ([\d.]+) MiB")
@@ -47,11 +48,12 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True, help="the folder of the official split and label files")
     parser.add_argument("--shares", type=int, nargs="+", default=[10, 30, 100], help="percent of the archive")
     parser.add_argument("--cores", type=int, default=2)
+    parser.add_argument("--probes", nargs="+", default=[], help="kinds, with their defaults, in the demo's place")
     options = parser.parse_args()
     for share in options.shares:
         name = f"rehearsal-{share}"
         patches = prepare(options.data, share, RESULTS / name)
-        config = write_config(name)
+        config = write_config(name, options.probes)
         command = [sys.executable, "-m", "snakemake", "--cores", str(options.cores), "--configfile", str(config)]
         command += ["--allowed-rules", *RULES, "--", *targets(RESULTS / name)]
         subprocess.run(command, check=True)
@@ -166,15 +168,15 @@ def write_shards(frame: pl.DataFrame, labels_43: list[list[int]], results: Path)
             check_ids(part, here["patch_id"].to_list())
 
 
-def write_config(name: str) -> Path:
-    """The demo's probes and label sets over the synthetic embeddings."""
+def write_config(name: str, kinds: Sequence[str] = ()) -> Path:
+    """The demo's label sets and probes over the synthetic embeddings, or probes of other kinds."""
     demo = yaml.safe_load((REPOSITORY / "config/config.yaml").read_text())
-    (features,) = demo["features"].values()
     config = {
         "archive": {"name": name, "kind": "bigearthnet-v1", "root": str(RESULTS / name / "archive"), "shards": SHARDS},
         "label_sets": demo["label_sets"],
-        "features": {"synthetic": features},
-        "probes": demo["probes"],
+        "features": {"synthetic": {**demo["features"]["dofa_base"], "bands": ["VV", "VH"]}},
+        "probes": {kind: {"kind": kind} for kind in kinds} if kinds else demo["probes"],
+        "controls": "none",
     }
     path = RESULTS / name / "rehearsal.yaml"
     path.write_text(yaml.safe_dump(config, sort_keys=False))
