@@ -10,7 +10,7 @@ import polars as pl
 import pyarrow.parquet as pq
 import pytest
 
-from bench import growth, real_patches, rehearsal
+from bench import gpu, growth, real_patches, rehearsal
 from bench.__main__ import COLUMNS, Load, format_row, main, shown
 from bench.measure import ROWS
 from bench.tools import Pairs, Row
@@ -155,3 +155,16 @@ def test_patches_of_a_scene_lie_in_one_split():
     counts = {name: sum(splits[row["scene"]] == name for row in rows) for name in real_patches.SHARES}
     assert counts == {"train": 50, "validation": 15, "test": 35}
     assert splits == real_patches.split_by_scene(rows, 0) != real_patches.split_by_scene(rows, 1)
+
+
+def test_a_machine_without_a_gpu_is_told_so(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr(sys, "argv", ["bench.gpu"])
+    with pytest.raises(SystemExit):
+        gpu.main()
+    assert "no GPU is seen" in capsys.readouterr().err
+    assert [(case.entry["model"], len(case.entry["bands"])) for case in gpu.cases()] == [
+        *(("dofa_base_patch16_224", bands) for bands in (2, 12, 14)),
+        ("dofa_large_patch16_224", 2),
+        ("resnet50", 2),
+    ]
