@@ -1,15 +1,15 @@
 """A random forest over binned features: scikit-learn's in kind, not in bits, and many times faster."""
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from itertools import chain
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from earthprobe.probes.binned_data import Bytes, Ints, Limits, Nodes, Patches
-from earthprobe.probes.forest import SCORED, Forest, Grown, Tree, fitted, read_part
+from earthprobe.probes.forest import SCORED, Forest, Grown, Tree, fitted, put_together
 from earthprobe.probes.interface import Bools, Data, Fitted, Floats
 
 SEEN = 50_000
@@ -164,9 +164,7 @@ def _sets_of(targets: Bools) -> tuple[Bools, Ints]:
     return np.unpackbits(packed, axis=1, count=targets.shape[1]).astype(bool), kinds.ravel().astype(np.int32)
 
 
-def gathered(data: Data, *, parts: Sequence[Path], threads: int, n_estimators: int = 100, **_: Any) -> Fitted:
-    """The forest of trees that several jobs have grown, the same to the byte."""
-    return fitted(chain.from_iterable(map(read_part, parts)), data, n_estimators, SAID)
+gathered = partial(put_together, said=SAID)
 
 
 def read(model: Path) -> Callable[[Floats], Floats]:

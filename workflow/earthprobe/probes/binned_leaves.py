@@ -5,7 +5,7 @@ from typing import Any
 import numba
 import numpy as np
 
-from earthprobe.probes.binned_data import Bytes, Doubles, Ints, Nodes, Patches
+from earthprobe.probes.binned_data import Bytes, Ints, Nodes, Patches
 from earthprobe.probes.interface import Floats
 
 AT_ONCE = 4096
@@ -92,17 +92,3 @@ def leaves_of(rows: Bytes, feature: Ints, edge: Ints, left: Ints, right: Ints) -
             node = left[node] if rows[patch, feature[node]] <= edge[node] else right[node]
         found[patch] = node
     return found
-
-
-@numba.njit(cache=True, nogil=True)
-def add_shares(totals: Doubles, shares: Floats, rows: Ints) -> None:
-    """Adds to the scores of each patch the shares of its leaf.
-
-    Args:
-        totals: shape (patches, classes).
-        shares: shape (rows, classes).
-        rows: of each patch, the row of its leaf.
-    """
-    for patch in range(len(rows)):
-        for c in range(totals.shape[1]):
-            totals[patch, c] += shares[rows[patch], c]

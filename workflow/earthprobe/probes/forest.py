@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, fields
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,14 +54,14 @@ class Grown(NamedTuple):
 
 def grow(
     data: Data,
-    forest: Callable[..., Any],
     *,
+    forest: Callable[..., Any],
     bootstrap: bool,
     threads: int,
     numbers: range,
-    max_depth: int | None,
-    min_samples_leaf: int,
-    seed: int,
+    max_depth: int | None = None,
+    min_samples_leaf: int = 1,
+    seed: int = 0,
 ) -> Iterator[Grown]:
     """Grows trees of a forest on train, which are those that scikit-learn grows at once with the same seed.
 
@@ -156,6 +157,13 @@ def read_part(path: Path) -> Iterator[Grown]:
             tree = Tree(**{field.name: file.get_tensor(f"{number}.{field.name}") for field in fields(Tree)})
             rows = {split: file.get_tensor(f"{number}.rows.{split}") for split in SCORED}
             yield Grown(tree, file.get_tensor(f"{number}.exact"), rows)
+
+
+def put_together(
+    data: Data, *, said: Mapping[str, Any], parts: Sequence[Path], n_estimators: int = 100, **_: Any
+) -> Fitted:
+    """The forest of trees that several jobs have grown; what else a probe is told is in them."""
+    return fitted(chain.from_iterable(map(read_part, parts)), data, n_estimators, said)
 
 
 def saver(trees: Sequence["Tree"], data: Data) -> Callable[[Path], None]:

@@ -2,10 +2,15 @@
 
 A kind's module has
 
-- ``fit(data, *, threads, **options) -> Fitted``, whose keywords are the options of its YAML file, but for ``scale`` and
-  ``protocol``, on which the step of training acts;
+- ``fit(data, *, threads, **options) -> Fitted``, whose keywords are the options of its YAML file, but for ``scale``,
+  ``protocol`` and ``jobs``, on which the step of training acts;
 - ``read(model) -> Callable[[Floats], Floats]``: a saved model, as a function from embeddings as the feature set holds
   them, shape (patches, dimensions), to a probability a class, shape (patches, classes).
+
+A forest, whose trees several jobs can grow (the option ``jobs``), has these as well:
+
+- ``trees(data, *, threads, numbers, **options) -> Iterator[Grown]``: the trees of these numbers;
+- ``gathered(data, *, parts, **options) -> Fitted``: what ``fit`` returns, of the trees that were written to ``parts``.
 """
 
 from collections.abc import Callable

@@ -1,36 +1,16 @@
 """Scikit-learn's random forest."""
 
-from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from sklearn.ensemble import RandomForestClassifier
 
-from earthprobe.probes.forest import SAID, Forest, Grown, fitted, grow, read_part
+from earthprobe.probes.forest import SAID, Forest, fitted, grow, put_together
 from earthprobe.probes.interface import Data, Fitted, Floats
 
-
-def trees(
-    data: Data,
-    *,
-    threads: int,
-    numbers: range,
-    max_depth: int | None = None,
-    min_samples_leaf: int = 1,
-    seed: int = 0,
-) -> Iterator[Grown]:
-    """Grows some trees of the forest; see :func:`earthprobe.probes.forest.grow`."""
-    return grow(
-        data,
-        RandomForestClassifier,
-        bootstrap=True,
-        threads=threads,
-        numbers=numbers,
-        max_depth=max_depth,
-        min_samples_leaf=min_samples_leaf,
-        seed=seed,
-    )
+trees = partial(grow, forest=RandomForestClassifier, bootstrap=True)
+gathered = partial(put_together, said=SAID)
 
 
 def fit(
@@ -52,11 +32,6 @@ def fit(
         seed=seed,
     )
     return fitted(grown, data, n_estimators, SAID)
-
-
-def gathered(data: Data, *, parts: Sequence[Path], threads: int, n_estimators: int = 100, **_: Any) -> Fitted:
-    """The forest of trees that several jobs have grown, the same to the byte."""
-    return fitted(chain.from_iterable(map(read_part, parts)), data, n_estimators, SAID)
 
 
 def read(model: Path) -> Callable[[Floats], Floats]:
