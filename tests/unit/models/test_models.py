@@ -9,8 +9,9 @@ import pytest
 import torch
 from earthprobe import registry
 from earthprobe.config import entry_of, schema
-from earthprobe.models.assemble import OF_EVERY_MODEL, encoder_of
+from earthprobe.models.assemble import encoder_of
 from earthprobe.models.interface import Batch, Encoder, Inputs, Model, Normalization, Prepare
+from earthprobe.models.options import OF_EVERY_MODEL
 from earthprobe.steps import embed_weights
 
 from tests.clone import example

@@ -8,8 +8,9 @@ import kornia.augmentation as K  # noqa: N812 - as its own users call it
 import pytest
 import torch
 from earthprobe.config import entry_of
-from earthprobe.models.assemble import encoder_of, inputs_of, options_of
+from earthprobe.models.assemble import encoder_of, inputs_of
 from earthprobe.models.interface import Batch
+from earthprobe.models.options import options_of
 from earthprobe.models.protocols import PROTOCOLS
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import embed_weights

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.spatial import KDTree
 
 from earthprobe.borders import borders
 from earthprobe.distance import EARTH, on_sphere
@@ -51,20 +50,21 @@ class _Shapes(NamedTuple):
         names: the sovereign state of each shape.
         shapes: prepared polygons.
         tree: shapely's tree of their boxes.
-        corners: all corners of all shapes on the unit sphere.
+        corners: scipy's tree of all corners of all shapes on the unit sphere.
         shape_of_corner: the shape that each corner belongs to.
     """
 
     names: list[str]
     shapes: npt.NDArray[np.object_]
     tree: Any
-    corners: KDTree
+    corners: Any
     shape_of_corner: npt.NDArray[np.int64]
 
 
 @functools.cache
 def _shapes() -> _Shapes:
     import shapely
+    from scipy.spatial import KDTree
 
     names, shapes, tree = borders()
     shapely.prepare(shapes)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import polars as pl
-from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from earthprobe.errors import UserError
 
@@ -96,6 +95,11 @@ def _groups(table: pl.DataFrame) -> list[str]:
 
 def _pieces(kinds: Sequence[str], groups: Sequence[str] | None, count: int, seed: int) -> Numbers:
     """Deals patches into pieces of about one size and mixture, each group whole."""
+    from sklearn.model_selection import (  # takes a second, and few archives are dealt
+        StratifiedGroupKFold,
+        StratifiedKFold,
+    )
+
     # One kind of patch would be fewer than there are pieces; they are dealt together.
     of_kind = {kind: kinds.count(kind) for kind in set(kinds)}
     alike = np.array([kind if of_kind[kind] >= count else "" for kind in kinds])

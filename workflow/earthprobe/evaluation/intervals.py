@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 from earthprobe.evaluation.resampling import Draws, Resampled, drawn, numbered, resampled, without_one
 from earthprobe.evaluation.runs import Run
@@ -168,12 +168,12 @@ def corrected(tails: Doubles, values: Doubles, estimate: float, left_out: Double
     """Which quantiles of the draws are the ends of a BCa interval (Efron 1987, equation 4.3)."""
     below = np.mean(values < estimate) + np.mean(values == estimate) / 2
     few = 1 / (len(values) + 1)
-    bias = norm.ppf(np.clip(below, few, 1 - few))
+    bias = ndtri(np.clip(below, few, 1 - few))
     away = left_out.mean() - left_out
     spread = (away**2).sum() ** 1.5
     acceleration = (away**3).sum() / (6 * spread) if spread > 0 else 0.0
-    shifted = bias + norm.ppf(tails)
-    return np.asarray(norm.cdf(bias + shifted / (1 - acceleration * shifted)))
+    shifted = bias + ndtri(tails)
+    return np.asarray(ndtr(bias + shifted / (1 - acceleration * shifted)))
 
 
 def _mean(runs: Sequence[Resampled], weights: Doubles | None) -> Resampled:

@@ -11,7 +11,7 @@ import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
 from earthprobe.errors import UserError
-from earthprobe.models.interface import Floats, Vectors
+from earthprobe.models.vectors import Floats, Vectors
 from earthprobe.storage.files import sha256
 
 

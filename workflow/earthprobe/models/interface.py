@@ -16,7 +16,7 @@ and where its checkpoints ask for it
 - ``refuse(path, digest)``, which raises for files that must not be used.
 
 A kind that sees no pixels (``pixels: false`` in its YAML file) has ``vectors(patches, **options)`` instead of
-``build``, which returns :class:`Vectors`.
+``build``, which returns :class:`earthprobe.models.vectors.Vectors`.
 
 A kind whose weights come from the archive itself has ``fit(samples, inputs, **options)``, the tensors that it keeps;
 its YAML file says in ``fitted`` for which values of which options.
@@ -85,22 +85,6 @@ Floats = npt.NDArray[np.float32]
 
 Samples = Callable[[int, int], Floats]
 """Gives patches of the train split by their number and a seed, shape (patches, bands, size, size), in their unit."""
-
-
-class Vectors(NamedTuple):
-    """Vectors that no pixels were seen for.
-
-    Attributes:
-        ids: of the patches that have one.
-        matrix: shape (patches, dimensions).
-        settings: what a reader must know of them, for the features' metadata.
-        missing: the ids of those that have none.
-    """
-
-    ids: Sequence[str]
-    matrix: Floats
-    settings: Mapping[str, Any]
-    missing: Sequence[str] = ()
 
 
 class Normalization(NamedTuple):

@@ -3,7 +3,7 @@
 import numpy as np
 import polars as pl
 
-from earthprobe.models.interface import Vectors
+from earthprobe.models.vectors import Vectors
 
 YEAR = 365.25
 """Days."""

@@ -12,11 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from earthprobe.errors import UserError
-from earthprobe.models.interface import Floats
 from earthprobe.storage.embeddings import decoded
 from earthprobe.storage.files import replacing
 from earthprobe.storage.geoparquet import Places
 from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
+
+Floats = npt.NDArray[np.float32]
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,9 @@ import safetensors.torch
 from earthprobe import registry
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
-from earthprobe.models.assemble import inputs_of, options_of
+from earthprobe.models.assemble import inputs_of
 from earthprobe.models.interface import Floats, Samples
+from earthprobe.models.options import options_of
 from earthprobe.storage.files import replacing
 from earthprobe.storage.pixels import read_patches, resample, size_of
 

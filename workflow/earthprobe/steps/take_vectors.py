@@ -10,8 +10,8 @@ import pyarrow.parquet as pq
 
 from earthprobe import registry
 from earthprobe.config import entry_of
-from earthprobe.models.assemble import options_of
-from earthprobe.models.interface import Vectors
+from earthprobe.models.options import options_of
+from earthprobe.models.vectors import Vectors
 from earthprobe.storage.files import replacing
 from earthprobe.storage.geoparquet import Places
 from earthprobe.storage.parquet import check_ids, embedding_schema, read_metadata, with_metadata
