@@ -27,12 +27,12 @@ from earthprobe.archives.interface import SPLITS
 from earthprobe.config import entry_of
 from earthprobe.models import dofa, torchgeo
 from earthprobe.models.assemble import encoder_of, inputs_of
-from earthprobe.models.forward import BATCH, Forward
+from earthprobe.models.forward import BATCH, Forward, pinned
 from earthprobe.models.weights import read_state
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import embed, embed_weights, index_patches, shard, shard_statistics, simulate, simulate_optical
 from earthprobe.storage.markdown import grid
-from earthprobe.storage.pixels import read_shards
+from earthprobe.storage.pixels import read_shards, room_for
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.__main__ import machine
@@ -178,7 +178,7 @@ def measured(
         )
 
     def reading() -> None:
-        for _ in read_shards(paths, bands, BATCH[options.device]):
+        for _ in read_shards(paths, bands, BATCH[options.device], pinned if options.device == "cuda" else room_for):
             pass
 
     entry = entry_of("models", text, "bench")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import shard
+from earthprobe.storage.doubling import double
 from earthprobe.storage.pixels import read_patches, read_shards, resample
 from rasterio.enums import Resampling
 from rasterio.io import MemoryFile
@@ -25,6 +26,31 @@ def test_resampling_is_gdals(size: int):
         with memory.open() as image:
             gdals = image.read(out_shape=(3, 120, 120), resampling=Resampling.bilinear)
     np.testing.assert_allclose(ours, gdals, atol=0.02)
+
+
+@pytest.mark.parametrize("size", [60, 1, 7])
+def test_doubling_is_torchs_to_the_bit(size: int):
+    """Sums of integers of 16 bits with quarters are exact, so that their order does not count."""
+    values = np.random.default_rng(size).integers(0, 65_536, (40, size, size)).astype(np.uint16)
+    values[0] = 65_535
+    out = np.full((40, 3, 2 * size, 2 * size), np.nan, np.float32)
+    double(values, out[:, 1])
+    np.testing.assert_array_equal(out[:, 1], resample(values, 2 * size))
+    assert np.isnan(out[:, [0, 2]]).all()
+
+
+def test_pixels_lie_in_the_memory_that_is_given(root: Path):
+    paths, given = shards(root), []
+
+    def room(shape: tuple[int, ...]) -> np.ndarray:
+        given.append(np.full(shape, np.nan, np.float32))
+        return given[-1]
+
+    got, fresh = (list(read_shards(paths, ["VV", "B05", "B01"], 4, *more)) for more in ([room], []))
+    assert all(pixels is memory for (_, pixels), memory in zip(got, given, strict=True))
+    assert [ids for ids, _ in got] == [ids for ids, _ in fresh]
+    for (_, ours), (_, theirs) in zip(got, fresh, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_bands_of_10_m_stay_as_they_are():

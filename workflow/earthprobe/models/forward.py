@@ -25,6 +25,12 @@ Tensors = tuple[Tensor, ...]
 """What a model sees of a batch: its pixels, then dates and places where it asks for them."""
 
 
+def pinned(shape: tuple[int, ...]) -> npt.NDArray[np.float32]:
+    """Memory for a batch from which a GPU fetches by itself; torch gives out again what is no longer used."""
+    array: npt.NDArray[np.float32] = torch.empty(shape, pin_memory=True).numpy()
+    return array
+
+
 def read_ahead(
     batches: Iterator[tuple[list[str], tuple[npt.NDArray[np.float32], ...]]], pin: bool
 ) -> Generator[tuple[list[str], Tensors]]:
@@ -70,13 +76,13 @@ class Forward:
 
     def over(self, batches: Iterable[tuple[list[str], Tensors]]) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
         """Yields the ids and the vectors of each batch, one batch late, so that a GPU always has work."""
-        before: tuple[list[str], _Fetched] | None = None
+        before: tuple[list[str], _Fetched, Tensors] | None = None  # with what a GPU may still be fetching
         for ids, seen in batches:
             with torch.inference_mode():
                 fetched = _Fetched(self(*seen))
             if before is not None:
                 yield before[0], before[1].wait()
-            before = ids, fetched
+            before = ids, fetched, seen
         if before is not None:
             yield before[0], before[1].wait()
 

@@ -1,7 +1,8 @@
 """Reading the pixels of shards, of one sensor or of both, as a model or a picture needs them."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -15,16 +16,24 @@ import pyarrow.parquet as pq
 from earthprobe.sensors import SIZE
 from earthprobe.storage.parquet import parquet, read_metadata
 
+Floats = npt.NDArray[np.float32]
+
+
+def room_for(shape: tuple[int, ...]) -> Floats:
+    """Fresh memory."""
+    return np.empty(shape, dtype=np.float32)
+
 
 def read_shards(
-    paths: Sequence[Path], bands: Sequence[str], batch_size: int
-) -> Iterator[tuple[list[str], npt.NDArray[np.float32]]]:
+    paths: Sequence[Path], bands: Sequence[str], batch_size: int, room: Callable[[tuple[int, ...]], Floats] = room_for
+) -> Iterator[tuple[list[str], Floats]]:
     """Yields batches of the patches of a shard, ordered by ``patch_id``, without those that a sensor lacks.
 
     Args:
         paths: the shard's files, one a sensor.
         bands: the bands to read, in this order.
         batch_size: patches a batch; the last one may have fewer.
+        room: memory for the pixels of a batch, of this shape. What was used before is faster than fresh memory.
 
     Yields:
         The patches' ids and their pixels in the bands' units, shape (batch, bands, size, size), of BigEarthNet 120.
@@ -35,11 +44,12 @@ def read_shards(
         files = [stack.enter_context(parquet(path)) for path in paths]
         kept = _in_all(files) if len(files) > 1 else None
         streams = [_batches(file, bands, batch_size, kept) for file in files]
+        pool = stack.enter_context(ThreadPoolExecutor(min(len(bands), pa.cpu_count())))
         for tables in zip(*streams, strict=True):
-            pixels = np.empty((len(tables[0]), len(bands), size, size), dtype=np.float32)
-            for number, band in enumerate(bands):
-                (table,) = (table for table in tables if band in table.column_names)
-                pixels[:, number] = resample(_planes(table[band]), size)
+            pixels = room((len(tables[0]), len(bands), size, size))
+            held = [next(table[band] for table in tables if band in table.column_names) for band in bands]
+            for filled in [pool.submit(_fill, *pair) for pair in zip(held, pixels.swapaxes(0, 1), strict=True)]:
+                filled.result()
             yield tables[0]["patch_id"].to_pylist(), pixels
 
 
@@ -91,6 +101,17 @@ def resample(planes: npt.NDArray[Any], size: int = SIZE) -> npt.NDArray[Any]:
     images = torch.from_numpy(planes.astype(np.float32)).unsqueeze(1)
     resampled: npt.NDArray[np.float32] = F.interpolate(images, size=(size, size), mode="bilinear").squeeze(1).numpy()
     return resampled
+
+
+def _fill(column: pa.ChunkedArray, out: Floats) -> None:
+    """Writes a band's pixels where they belong, shape (batch, size, size)."""
+    planes = _planes(column)
+    if planes.dtype == np.uint16 and out.shape[-1] == 2 * planes.shape[-1]:
+        from earthprobe.storage.doubling import double  # numba takes time to import
+
+        double(planes, out)  # a fifth of torch's time, and the same sums
+    else:
+        out[:] = resample(planes, out.shape[-1])
 
 
 def _in_all(files: Sequence[pq.ParquetFile]) -> pa.Array:
