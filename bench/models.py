@@ -1,6 +1,7 @@
-"""Rows of models: ours in bfloat16 beside the model's own forward pass in float32."""
+"""Rows of models: ours in bfloat16 beside the model's own forward pass in float32, or beside cheaper ways of ours."""
 
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +10,13 @@ import torch.nn.functional as F  # noqa: N812
 from earthprobe.config import entry_of
 from earthprobe.models.assemble import encoder_of
 from earthprobe.models.forward import BATCH
-from earthprobe.models.interface import Inputs
+from earthprobe.models.interface import Encoder, Inputs
+from earthprobe.models.packed import Int8Linear
 from earthprobe.models.weights import read_state
 from earthprobe.steps import embed_weights
 from earthprobe.steps.embed import choose_precision
 
-from bench.tools import WORK, Pairs, Row
+from bench.tools import BASE, CORES, WORK, Pairs, Row, weights
 
 PATCHES = 64
 MEAN, STD = [-12.0, -19.0], [5.0, 5.5]
@@ -55,6 +57,32 @@ def vit(kind: str, model: str, other: Any) -> Row:
 
     pairs = Pairs(run_ours, run_theirs)
     assert F.cosine_similarity(pairs.result, pairs.expected).min() > 0.999
+    return pairs.rate(PATCHES, "patches/s")
+
+
+def dofa(size: int, precision: str) -> Row:
+    """DOFA base of patches of a size, beside itself in bfloat16 with 224 pixels."""
+    if precision == "int8" and not Int8Linear.available():
+        return Row("not measured: no int8 units", None, "patches/s")
+    if choose_precision("auto", "cpu") == torch.float32:
+        return Row("not measured: no bfloat16 units", None, "patches/s")
+    torch.set_num_threads(CORES)
+    pixels = torch.randn(PATCHES, 2, 120, 120) * 5 - 15
+
+    def of(size: int, precision: str) -> Encoder:
+        given = {"kind": "dofa", "model": BASE, "weights": "random:0", "bands": ["VV", "VH"], "image_size": size}
+        entry = entry_of("models", json.dumps(given), "bench")
+        return encoder_of(
+            entry, Inputs(["VV", "VH"], MEAN, STD, size, "zscore"), weights(), "cpu", getattr(torch, precision)
+        )
+
+    @torch.inference_mode()
+    def run(encoder: Encoder) -> torch.Tensor:
+        return torch.cat([encoder(batch) for batch in pixels.split(BATCH["cpu"])])
+
+    pairs = Pairs(partial(run, of(size, precision)), partial(run, of(224, "bfloat16")))
+    least = float(F.cosine_similarity(pairs.result, pairs.expected).min())
+    assert size != 224 or least > 0.99, least
     return pairs.rate(PATCHES, "patches/s")
 
 

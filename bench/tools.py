@@ -1,6 +1,7 @@
 """What the benchmarks measure with, and the inputs that they share."""
 
 import multiprocessing
+import os
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -18,6 +19,8 @@ from earthprobe.progress import peak_memory
 REPOSITORY = Path(__file__).parents[1]
 DATA = REPOSITORY.parent / "shared" / "data"
 WORK = Path("results/bench/work")
+CORES = os.cpu_count() or 1
+BASE = "dofa_base_patch16_224"
 DIMENSIONS = 768
 FOLDERS = registry.kind("archives", "bigearthnet-v1").facts["folders"]
 """The folder of each sensor's patches in the archive of BigEarthNet v1."""
@@ -97,7 +100,7 @@ class Pairs:
     def rate(self, count: float, unit: str, limit: float | None = None, *, count_of_other: float | None = None) -> Row:
         """A row of things a second, by the medians; ``limit`` is a rate, too."""
         each = (count if count_of_other is None else count_of_other) / count
-        ratios = [each * ratio for ratio in self.ratios]
+        ratios = [ratio / each for ratio in self.ratios]
         return Row(count / median(self.ours), each * count / median(self.other), unit, limit, ratios=ratios)
 
     def seconds(self, limit: float | None = None) -> Row:
@@ -171,7 +174,7 @@ def weights() -> Path:
 
     path = WORK / "weights.safetensors"
     if not path.exists():
-        embed_weights.run(kind="dofa", model="dofa_base_patch16_224", weights="random:0", output=path)
+        embed_weights.run(kind="dofa", model=BASE, weights="random:0", output=path)
     return path
 
 

@@ -34,12 +34,16 @@ def shallow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def encoder_of(
-    model: nn.Module, wavelengths: list[float], dtype: torch.dtype = torch.float32, inputs: Inputs = INPUTS
+    model: nn.Module,
+    wavelengths: list[float],
+    dtype: torch.dtype = torch.float32,
+    inputs: Inputs = INPUTS,
+    layer: Any = packed.PackedLinear,
 ) -> nn.Sequential:
     """What the step `embed` runs."""
     dofa = Dofa(model, wavelengths).place("cpu", dtype)
     if dtype == torch.bfloat16:
-        packed.speed_up(dofa)
+        packed.speed_up(dofa, layer)
     return nn.Sequential(Prepare(Normalization(inputs.mean, inputs.std), inputs.image_size), dofa)
 
 

@@ -13,6 +13,7 @@ from earthprobe.errors import UserError
 from earthprobe.models import galileo
 from earthprobe.models.assemble import encoder_of
 from earthprobe.models.interface import Inputs
+from earthprobe.models.packed import Int8Linear
 from earthprobe.models.weights import origin_of, read_state
 from earthprobe.steps import embed_weights
 from earthprobe.storage.pixels import resample
@@ -67,6 +68,9 @@ def test_vectors_are_the_authors(oracle: Any, weights: Path, key: str, bands: li
     torch.testing.assert_close(got, want, atol=1e-5, rtol=0)
     fast = embedded(oracle, weights, bands, torch.bfloat16, patch_size=patch_size)
     assert F.cosine_similarity(fast, want).min() > 0.999
+    if Int8Linear.available():
+        coarse = embedded(oracle, weights, bands, torch.int8, patch_size=patch_size)
+        assert 0.998 < F.cosine_similarity(coarse, want).min() < F.cosine_similarity(fast, want).min()
 
 
 def test_the_month_counts(oracle: Any, weights: Path):

@@ -5,10 +5,13 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
 from earthprobe.models.dofa import architecture
+from earthprobe.models.packed import Int8Linear, PackedLinear, speed_up
+from torch import nn
 
 from tests.unit.models.test_dofa import BASE, encoder_of
 
@@ -22,7 +25,7 @@ def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
     torch.manual_seed(1)
     model = architecture(BASE)
     fast = encoder_of(copy.deepcopy(model), [3.75, 3.75], torch.bfloat16)
-    monkeypatch.setattr("earthprobe.models.packed.speed_up", lambda model: None)
+    monkeypatch.setattr("earthprobe.models.packed.speed_up", lambda model, layer: None)
     plain = encoder_of(model, [3.75, 3.75], torch.bfloat16)
     fast_blocks, plain_blocks = fast[1].blocks, plain[1].blocks
     assert type(fast_blocks[0].mlp.fc1) is not type(plain_blocks[0].mlp.fc1)
@@ -49,3 +52,65 @@ print(PackedLinear.available(), type(blocks[0].mlp.fc1).__name__)
     limited = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX2"}
     done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=limited)
     assert done.stdout.split() == ["False", "Linear"]
+
+
+with_int8 = pytest.mark.skipif(not Int8Linear.available(), reason="this CPU has no units for int8")
+
+
+@with_int8
+@pytest.mark.parametrize("bias", [True, False])
+def test_a_layer_of_integers_is_the_product_of_whole_numbers(bias: bool):
+    """Against the same sums in numpy's integers of 64 bits."""
+    torch.manual_seed(2)
+    linear = nn.Linear(768, 640, bias=bias).bfloat16()
+    linear.weight.data[5] = 0  # a row without a scale
+    x = torch.randn(3, 11, 768).bfloat16() * torch.logspace(-2, 2, 11)[:, None].bfloat16()  # tokens unlike in size
+    x[1, 4] = 0
+    with torch.inference_mode():
+        got, exact = Int8Linear(linear)(x), linear.float()(x.float())
+    weight, tokens = linear.weight.detach().double().numpy(), x.double().numpy().reshape(33, 768)
+
+    def steps(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        scale = np.abs(rows).max(axis=1, keepdims=True) / 127
+        return np.rint(np.divide(rows, scale, out=np.zeros_like(rows), where=scale > 0)).astype(np.int64), scale
+
+    (weights, scale), (values, each) = steps(weight), steps(tokens)
+    want = torch.from_numpy(values @ weights.T * scale.T * each).view(3, 11, 640)
+    if bias:
+        want = want + linear.bias
+    size = want.abs().amax(dim=-1, keepdim=True)
+    # bfloat16 keeps eight binary digits; a tie or two may go to the other step.
+    assert ((got.double() - want).abs() <= want.abs() / 64 + size / 500).all()
+    assert F.cosine_similarity(got.float(), exact, dim=-1).masked_fill((x == 0).all(-1), 1).min() > 0.999
+
+
+@with_int8
+def test_a_token_has_the_same_result_in_any_batch():
+    torch.manual_seed(3)
+    layer = Int8Linear(nn.Linear(768, 3072).bfloat16(), "gelu")
+    x = torch.randn(4, 197, 768).bfloat16()
+    with torch.inference_mode():
+        assert torch.equal(layer(x)[2:3], layer(x[2:3]))
+        assert torch.equal(layer(x * torch.tensor([9, 1, 1, 1]).view(4, 1, 1))[1:], layer(x)[1:])
+
+
+@with_int8
+def test_a_transformer_of_integers_is_near_float32(pixels: torch.Tensor):
+    torch.manual_seed(1)
+    model = architecture(BASE)
+    plain = encoder_of(copy.deepcopy(model), [3.75, 3.75], torch.float32)
+    coarse = encoder_of(model, [3.75, 3.75], torch.bfloat16, layer=Int8Linear)
+    assert type(coarse[1].blocks[0].attn.qkv) is type(coarse[1].blocks[1].mlp.fc2) is Int8Linear
+    with torch.inference_mode():
+        got, want = coarse(pixels), plain(pixels)
+    assert F.cosine_similarity(got, want).min() > 0.999
+    assert not torch.equal(got, want)
+
+
+def test_layers_are_counted():
+    from timm.models.vision_transformer import Block
+
+    blocks = nn.ModuleList([Block(64, 4), Block(64, 4)])
+    assert speed_up(blocks) == 0  # float32 stays
+    assert speed_up(blocks.bfloat16()) == (8 if PackedLinear.available() else 0)
+    assert speed_up(nn.Linear(3, 3)) == 0

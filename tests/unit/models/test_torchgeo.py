@@ -15,6 +15,7 @@ from earthprobe.errors import UserError
 from earthprobe.models import torchgeo, torchgeo_others
 from earthprobe.models.assemble import encoder_of
 from earthprobe.models.interface import Inputs
+from earthprobe.models.packed import Int8Linear
 from earthprobe.models.weights import read_state
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import embed_weights
@@ -234,3 +235,13 @@ def test_what_is_known_of_weights_is_torchgeos():
     assert {*facts["published"], *facts["others"]} == set(facts["options"]["model"]["enum"])
     for model, known in facts["others"].items():
         assert known["weights"] == {member.name: member.url for member in get_model_weights(model)}
+
+
+@pytest.mark.skipif(not Int8Linear.available(), reason="this CPU has no units for int8")
+def test_int8_is_for_transformers(tmp_path: Path):
+    with pytest.raises(UserError, match="precision: int8 is made for transformers, and resnet18 has none of timm's"):
+        embedded(tmp_path, "resnet18", S2, torch.int8)
+    (tmp_path / "weights.safetensors").unlink()
+    want = embedded(tmp_path, "vit_small_patch16_224", S1)
+    got = embedded(tmp_path, "vit_small_patch16_224", S1, torch.int8)
+    assert F.cosine_similarity(got, want).min() > 0.99

@@ -15,6 +15,7 @@ from earthprobe.errors import UserError
 from earthprobe.models import dofa
 from earthprobe.models.dofa import Dofa, architecture
 from earthprobe.models.interface import Normalization, Prepare
+from earthprobe.models.packed import Int8Linear
 from earthprobe.models.weights import load, origin_of
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import embed, embed_weights, shard, shard_statistics
@@ -319,7 +320,38 @@ def test_device_and_precision(monkeypatch: pytest.MonkeyPatch):
     for units, want in (({"avx512_bf16": True}, torch.bfloat16), ({"avx512_f": True}, torch.float32)):
         monkeypatch.setattr(torch.cpu, "get_capabilities", lambda units=units: units)
         assert choose_precision("auto", "cpu") == want
+        with pytest.raises(UserError, match=r"int8: this CPU has no units for it \(VNNI or AMX\): use precision: auto"):
+            choose_precision("int8", "cpu")
     assert choose_precision("float32", "cpu") == torch.float32
+    with pytest.raises(UserError, match="int8 is for CPUs, and this job runs on a GPU: use precision: auto"):
+        choose_precision("int8", "cuda")
+
+
+@pytest.mark.skipif(not Int8Linear.available(), reason="this CPU has no units for int8")
+def test_int8_is_compared_with_float32_before_it_is_used(
+    twelve: TinyArchive,
+    patches_of: Indexer,
+    weights: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    exact = pl.read_parquet(run(twelve, patches_of, weights, tmp_path))
+    caplog.set_level("INFO")
+    path = run(twelve, patches_of, weights, tmp_path, precision="int8")
+    assert read_metadata(path)["precision"] == "int8"
+    coarse = pl.read_parquet(path)
+    assert coarse["patch_id"].equals(exact["patch_id"])
+    got, want = (torch.from_numpy(table["embedding"].to_numpy().copy()) for table in (coarse, exact))
+    cosine = torch.cosine_similarity(got, want)
+    assert 0.99 < cosine.min() < 1
+    (line,) = [line for line in caplog.messages if line.startswith("int8 and float32 agree")]
+    assert line.endswith(f"a cosine of {cosine[:8].min():.4f} or more in the first 8 patches")
+    path.unlink()
+    monkeypatch.setattr("earthprobe.steps.embed.LEAST_COSINE", 0.99999999)
+    with pytest.raises(UserError, match=r"int8 is too coarse for this model: its vector of S1\S+ has a cosine of 0\.9"):
+        run(twelve, patches_of, weights, tmp_path, precision="int8")
+    assert not path.exists()
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a GPU is here")

@@ -62,17 +62,21 @@ def encoder_of(
         inputs: what it will see.
         weights: what the steps ``embed_weights`` or ``fit_model`` wrote, where it has weights.
         device: ``cpu`` or ``cuda``.
-        dtype: the arithmetic.
+        dtype: the arithmetic; int8 is that of the linear layers of transformers, and leaves bfloat16 to the rest.
 
     Raises:
-        UserError: the model is not made for what it would see.
+        UserError: the model is not made for what it would see, or has no layers for int8.
     """
     model: Model = registry.load("models", entry["kind"]).build(weights, inputs, **options_of(entry))
-    model.place(device, dtype)
-    if device == "cpu" and dtype == torch.bfloat16:
-        from earthprobe.models.packed import speed_up  # timm takes seconds, and statistics need none of it
+    model.place(device, torch.bfloat16 if dtype == torch.int8 else dtype)
+    if device == "cpu" and dtype in (torch.bfloat16, torch.int8):
+        # timm takes seconds, and statistics need none of it
+        from earthprobe.models.packed import Int8Linear, PackedLinear, speed_up
 
-        speed_up(model)
+        found = speed_up(model, Int8Linear if dtype == torch.int8 else PackedLinear)
+        if dtype == torch.int8 and not found:
+            name = entry.get("model") or entry["kind"]
+            raise UserError(f"precision: int8 is made for transformers, and {name} has none of timm's: use auto")
     normalization = _normalization(entry["kind"], inputs, model)
     prepare = Prepare(normalization, inputs.image_size or model.image_size, inputs.align_corners)
     return Encoder(prepare.to(device), model).eval().requires_grad_(False)

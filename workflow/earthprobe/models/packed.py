@@ -1,8 +1,9 @@
-"""A transformer of bfloat16 on a CPU, as fast as its matrix products."""
+"""A transformer of bfloat16 on a CPU, as fast as its matrix products, or with products of integers."""
 
-from typing import Any
+from typing import Any, Literal
 
 import torch
+import torch.nn.functional as F  # noqa: N812
 from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
@@ -10,25 +11,12 @@ from torch import Tensor, nn
 TOKENS = 8 * 197
 """Rows of a typical matrix product on a CPU, for which its weights are laid out; any other number works, too."""
 
+STEPS = 127
+"""Integers of 8 bits on either side of zero."""
 
-def speed_up(model: nn.Module) -> None:
-    """Lets the transformers of a model, which are timm's and of bfloat16, do the same sums on a CPU in less time.
+TINY = torch.finfo(torch.float32).tiny
 
-    Attention as two matrix products is twice as fast there as torch's fused kernel, and a layer whose weights are
-    stored as the matrix product wants them spares their rearrangement in each call (docs/performance.md).
-    """
-    for module in list(model.modules()):
-        part: Any = module
-        if isinstance(module, Attention) and part.proj.weight.dtype == torch.bfloat16:
-            part.fused_attn = False
-            if PackedLinear.available():
-                part.qkv, part.proj = PackedLinear(part.qkv), PackedLinear(part.proj)
-        elif isinstance(module, Mlp) and isinstance(part.fc1, nn.Linear) and part.fc1.weight.dtype == torch.bfloat16:
-            if not PackedLinear.available():
-                continue
-            if type(part.act) is nn.GELU and part.act.approximate == "none":
-                part.fc1, part.act = PackedLinear(part.fc1, "gelu"), nn.Identity()
-            part.fc2 = PackedLinear(part.fc2)
+Activation = Literal["none", "gelu"]
 
 
 class PackedLinear(nn.Module):
@@ -38,7 +26,7 @@ class PackedLinear(nn.Module):
     compiler on the user's machine and half a minute in each job.
     """
 
-    def __init__(self, linear: nn.Linear, activation: str = "none") -> None:
+    def __init__(self, linear: nn.Linear, activation: Activation = "none") -> None:
         super().__init__()
         self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.detach(), TOKENS)
         self._bias = None if linear.bias is None else linear.bias.detach()
@@ -56,3 +44,75 @@ class PackedLinear(nn.Module):
         """The layer's result, shape (..., features)."""
         result: Tensor = torch.ops.mkldnn._linear_pointwise(x, self._weight, self._bias, *self._arguments)
         return result
+
+
+class Int8Linear(nn.Module):
+    """A linear layer of integers: 255 steps for a row of the weights, and for each token.
+
+    A token has a scale of its own, so that its vector does not hang on which patches are computed with it, and sums of
+    integers are exact. Torch's own dynamic layers have one scale for a whole batch, and are to be removed.
+    """
+
+    def __init__(self, linear: nn.Linear, activation: Activation = "none") -> None:
+        super().__init__()
+        weight = linear.weight.detach().float()
+        self._scale = (weight.abs().amax(dim=1) / STEPS).clamp_min(TINY)
+        steps = (weight / self._scale[:, None]).round().to(torch.int8)
+        self._weight = torch.ops.onednn.qlinear_prepack(steps, [TOKENS, weight.shape[1]])
+        self._zero = torch.zeros(len(steps), dtype=torch.int32)
+        self._bias = torch.zeros(len(steps), dtype=torch.bfloat16) if linear.bias is None else linear.bias.detach()
+        self._activation = activation
+
+    @staticmethod
+    def available() -> bool:
+        """Whether this build of torch has the operators, and this CPU units for integers of 8 bits."""
+        names = ("qlinear_prepack", "qlinear_pointwise")
+        capabilities = torch.cpu.get_capabilities()
+        units = any(capabilities.get(name, False) for name in ("avx512_vnni", "amx_int8"))
+        return units and PackedLinear.available() and all(hasattr(torch.ops.onednn, name) for name in names)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The layer's result, shape (..., features)."""
+        tokens = x.flatten(end_dim=-2).float()
+        most = torch.maximum(tokens.amax(dim=-1, keepdim=True), -tokens.amin(dim=-1, keepdim=True)).clamp_min_(TINY)
+        # The product wants integers without a sign, and torch is eight times slower in making those.
+        steps = tokens.mul_(STEPS / most).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
+        product = torch.ops.onednn.qlinear_pointwise(
+            steps, 1.0, 128, self._weight, self._scale, self._zero, None, 1.0, 0, torch.bfloat16, "none", [], ""
+        )
+        result = torch.addcmul(self._bias, product, (most / STEPS).bfloat16())
+        if self._activation == "gelu":
+            result = F.gelu(result)
+        return result.view(*x.shape[:-1], -1)
+
+
+def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = PackedLinear) -> int:
+    """Lets the transformers of a model, which are timm's and of bfloat16, do their sums on a CPU in less time.
+
+    Attention as two matrix products is twice as fast there as torch's fused kernel, and a layer whose weights are
+    stored as the matrix product wants them spares their rearrangement in each call (docs/performance.md).
+
+    Args:
+        model: changed in place.
+        layer: what linear layers become, where this machine has what it needs.
+
+    Returns:
+        How many linear layers became one.
+    """
+    found = 0
+    for module in list(model.modules()):
+        part: Any = module
+        if isinstance(module, Attention) and part.proj.weight.dtype == torch.bfloat16:
+            part.fused_attn = False
+            if layer.available():
+                part.qkv, part.proj = layer(part.qkv), layer(part.proj)
+                found += 2
+        elif isinstance(module, Mlp) and isinstance(part.fc1, nn.Linear) and part.fc1.weight.dtype == torch.bfloat16:
+            if not layer.available():
+                continue
+            if type(part.act) is nn.GELU and part.act.approximate == "none":
+                part.fc1, part.act = layer(part.fc1, "gelu"), nn.Identity()
+                found += 1
+            part.fc2 = layer(part.fc2)
+            found += 1
+    return found

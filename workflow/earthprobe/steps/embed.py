@@ -3,7 +3,7 @@
 import logging
 import os
 import time
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
@@ -21,19 +21,22 @@ from earthprobe.config import entry_of
 from earthprobe.errors import UserError
 from earthprobe.models.assemble import encoder_of, inputs_of
 from earthprobe.models.energy import joules
-from earthprobe.models.forward import BATCH, NO_ROOM, Forward, read_ahead
-from earthprobe.models.interface import Floats, Normalization
+from earthprobe.models.forward import BATCH, NO_ROOM, Forward, pinned, read_ahead
+from earthprobe.models.interface import Encoder, Floats, Normalization
 from earthprobe.models.weights import origin_of
 from earthprobe.progress import Progress, peak_memory
 from earthprobe.provenance import made_on
 from earthprobe.storage.files import replacing, write_json
 from earthprobe.storage.parquet import check_ids, embedding_schema, parquet, read_metadata, with_metadata
-from earthprobe.storage.pixels import read_shards
+from earthprobe.storage.pixels import read_shards, room_for
 
 log = logging.getLogger(__name__)
 
 COLUMNS = {"date": ("date",), "place": ("longitude", "latitude")}
 """Of ``patches.parquet``, by what a model's YAML file says it needs."""
+
+LEAST_COSINE = 0.99
+"""To float32, of each patch that is compared, below which int8 is refused."""
 
 ROW_GROUP = 128  # patches; 0.4 MB of 768 floats, of which a merge holds one or more a shard
 
@@ -65,7 +68,7 @@ def run(
 
     Raises:
         UserError: an embedding is not finite, the shard lacks a band, a date or a place is not known that the model
-            needs, or there is no GPU where one was asked for.
+            needs, int8 is too coarse for it, or there is no GPU where one was asked for.
     """
     torch.set_num_threads(threads)
     entry = entry_of("models", model, "--model")
@@ -114,12 +117,18 @@ def run(
     log.info("%s on %s in %s, %d threads", origin["model"] or entry["kind"], where, dtype, threads)
     ids: list[str] = []
     waiting: list[npt.NDArray[np.float32]] = []
-    seen = _seen(read_shards(shard, bands, BATCH[where]), facts.get("needs", ()), patches)
+    room = pinned if where == "cuda" else room_for
+
+    def read() -> Iterator[tuple[list[str], tuple[Floats, ...]]]:
+        return _seen(read_shards(shard, bands, BATCH[where], room), facts.get("needs", ()), patches)
+
+    if dtype == torch.int8:
+        _compare(encoder, lambda: encoder_of(entry, inputs, weights, where, torch.float32), *next(read(), ([], ())))
     with parquet(shard[0]) as file:
         progress = Progress(log, file.metadata.num_rows)
     begun, energy = time.perf_counter(), joules(where)
     with (
-        closing(read_ahead(seen, pin=where == "cuda")) as batches,
+        closing(read_ahead(read(), pin=where == "cuda")) as batches,
         replacing(output) as part,
     ):
         with pq.ParquetWriter(part, schema, compression="none", use_dictionary=False) as writer:
@@ -177,6 +186,26 @@ def _seen(
         yield ids, (pixels, values[:, :2], values[:, 2:])
 
 
+def _compare(encoder: Encoder, exact: Callable[[], Encoder], ids: Sequence[str], seen: Sequence[Floats]) -> None:
+    """Compares a model's vectors of a batch with those of the same model in float32.
+
+    Raises:
+        UserError: a patch has another vector.
+    """
+    if not ids:
+        return
+    with torch.inference_mode():
+        got, want = (model(*map(torch.from_numpy, seen)) for model in (encoder, exact()))
+    cosine = torch.cosine_similarity(got, want)
+    least = int(cosine.argmin())
+    log.info("int8 and float32 agree to a cosine of %.4f or more in the first %d patches", cosine[least], len(ids))
+    if not cosine[least] >= LEAST_COSINE:
+        raise UserError(
+            f"precision: int8 is too coarse for this model: its vector of {ids[least]} has a cosine of"
+            f" {cosine[least]:.4f} to float32's, and {LEAST_COSINE} is the least: use precision: auto"
+        )
+
+
 def _check_bands(shard: Sequence[Path], bands: Sequence[str]) -> None:
     held = [band for path in shard for band in read_metadata(path)["bands"]]
     absent = [band for band in bands if band not in held]
@@ -208,11 +237,22 @@ def choose_device(device: str) -> str:
 
 
 def choose_precision(precision: str, device: str) -> torch.dtype:
-    """The arithmetic to run in: ``auto`` is bfloat16 where ``device`` has units for it, else float32."""
+    """The arithmetic to run in: ``auto`` is bfloat16 where ``device`` has units for it, else float32.
+
+    Raises:
+        UserError: there are no units for int8.
+    """
     if precision == "auto":
         fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bfloat16()
         precision = "bfloat16" if fast else "float32"
-    return {"float32": torch.float32, "bfloat16": torch.bfloat16}[precision]
+    if precision == "int8":
+        from earthprobe.models.packed import Int8Linear
+
+        if device != "cpu":
+            raise UserError("precision: int8 is for CPUs, and this job runs on a GPU: use precision: auto")
+        if not Int8Linear.available():
+            raise UserError("precision: int8: this CPU has no units for it (VNNI or AMX): use precision: auto")
+    return {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}[precision]
 
 
 def _cpu_has_bfloat16() -> bool:
