@@ -52,6 +52,9 @@ class SlurmClone(Clone):
 ON_GPUS = TINY | {"features": {"pixels": {"kind": "./my_model.py", "bands": ["VV", "VH"]}}}
 """A model that asks for a GPU, as a user's own does, and takes no time."""
 
+IN_PARTS = ON_GPUS | {"probes": {**TINY["probes"], "forest": {**TINY["probes"]["forest"], "jobs": 2}}}
+"""The same with a forest of two jobs."""
+
 
 @pytest.fixture(scope="session")
 def slurm_clone(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> SlurmClone:

@@ -8,7 +8,7 @@ import pytest
 
 from tests.clone import TINY, Clone, example
 from tests.slurm.cluster import GPU_NODES, Cluster, ask
-from tests.slurm.conftest import ON_GPUS, SITE, SlurmClone
+from tests.slurm.conftest import IN_PARTS, ON_GPUS, SITE, SlurmClone
 
 
 @dataclasses.dataclass
@@ -39,14 +39,20 @@ def jobs_of(output: str) -> list[Job]:
 @pytest.fixture(scope="module")
 def output(slurm_clone: SlurmClone) -> str:
     """What a run of the small demo printed, from the simulated archive to the figures."""
-    return slurm_clone.run(config=ON_GPUS)
+    return slurm_clone.run(config=IN_PARTS)
 
 
 def test_jobs_ran_on_several_nodes(output: str):
     jobs = jobs_of(output)
-    assert len(jobs) == 27
+    assert len(jobs) == 31
     assert {job.state for job in jobs} == {"COMPLETED"}
     assert len({job.node for job in jobs}) > 1
+
+
+def test_a_forest_grew_on_several_nodes_at_once(output: str):
+    parts = [job for job in jobs_of(output) if "rule_train_part" in job.comment]
+    assert len(parts) == 4  # of two label sets
+    assert max(sum(other.start <= job.start < other.end for other in parts) for job in parts) > 1
 
 
 def test_embed_jobs_ran_on_gpus_and_no_others(output: str):
@@ -73,7 +79,7 @@ def test_light_rules_ran_where_snakemake_ran(output: str):
 
 @pytest.fixture(scope="module")
 def local(tmp_path_factory: pytest.TempPathFactory) -> Clone:
-    """A clone without SLURM, whose jobs have as many threads."""
+    """A clone without SLURM, whose jobs have as many threads and whose forests are one job each."""
     made = Clone(tmp_path_factory.mktemp("local"))
     (made.folder / "my_model.py").write_text(example("my_model.py"))
     made.run("tables", "--max-threads", "1", config=ON_GPUS)
@@ -86,7 +92,7 @@ def test_tables_equal_those_of_a_local_run(output: str, slurm_clone: SlurmClone,
 
 
 def test_nothing_runs_again(output: str, slurm_clone: SlurmClone):
-    assert slurm_clone.planned(config=ON_GPUS) == {}
+    assert slurm_clone.planned(config=IN_PARTS) == {}
 
 
 @pytest.mark.parametrize(
