@@ -36,7 +36,10 @@ def test_ratios_are_of_pairs_and_their_median_counts(monkeypatch: pytest.MonkeyP
     assert row["share_of_limit"] == 0.5
     assert pairs.seconds().columns("x")["ratio"] == 2
     fewer = pairs.rate(100, "patches/s", count_of_other=50)
-    assert (fewer.columns("x")["other"], fewer.columns("x")["ratio"]) == (pytest.approx(50 / 7), 4)  # 100 a second beside 25
+    assert (fewer.columns("x")["other"], fewer.columns("x")["ratio"]) == (
+        pytest.approx(50 / 7),
+        4,
+    )  # 100 a second beside 25
     assert (pairs.result, pairs.expected) == ("ours", "other")
 
 

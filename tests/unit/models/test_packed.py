@@ -4,6 +4,7 @@ import copy
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -105,6 +106,31 @@ def test_a_transformer_of_integers_is_near_float32(pixels: torch.Tensor):
         got, want = coarse(pixels), plain(pixels)
     assert F.cosine_similarity(got, want).min() > 0.999
     assert not torch.equal(got, want)
+
+
+@with_int8
+def test_a_cpu_without_bfloat16_units_leaves_float32_to_the_rest(pixels: torch.Tensor, tmp_path: Path):
+    """Such as Intel's of 2019, of which there are many."""
+    torch.manual_seed(1)
+    x = torch.randn(2, 197, 768)
+    torch.save(x, tmp_path / "x.pt")
+    text = f"""
+import torch
+from earthprobe.models.packed import Int8Linear, speed_up
+from timm.models.vision_transformer import Block
+torch.manual_seed(4)
+blocks = torch.nn.ModuleList([Block(768, 12, qkv_bias=True)]).eval()
+x = torch.load({str(tmp_path / "x.pt")!r}, weights_only=True)
+with torch.inference_mode():
+    want = blocks[0](x)
+    found = speed_up(blocks, Int8Linear)
+    got = blocks[0](x)
+cosine = torch.cosine_similarity(got, want, dim=-1).min()
+print(found, got.dtype, bool(cosine > 0.999), bool((got != want).any()))
+"""
+    limited = os.environ | {"ONEDNN_MAX_CPU_ISA": "AVX512_CORE_VNNI"}
+    done = subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, check=True, env=limited)
+    assert done.stdout.split() == ["4", "torch.float32", "True", "True"]
 
 
 def test_layers_are_counted():

@@ -9,6 +9,7 @@ import torch
 
 from earthprobe import registry
 from earthprobe.errors import UserError
+from earthprobe.models import units
 from earthprobe.models.interface import Encoder, Inputs, Model, Normalization, Prepare
 from earthprobe.models.options import options_of
 from earthprobe.models.protocols import PROTOCOLS
@@ -62,21 +63,24 @@ def encoder_of(
         inputs: what it will see.
         weights: what the steps ``embed_weights`` or ``fit_model`` wrote, where it has weights.
         device: ``cpu`` or ``cuda``.
-        dtype: the arithmetic; int8 is that of the linear layers of transformers, and leaves bfloat16 to the rest.
+        dtype: the arithmetic; int8 is that of the linear layers of transformers, and leaves bfloat16 to the rest, or
+            float32 where the CPU has no units for that.
 
     Raises:
         UserError: the model is not made for what it would see, or has no layers for int8.
     """
     model: Model = registry.load("models", entry["kind"]).build(weights, inputs, **options_of(entry))
-    model.place(device, torch.bfloat16 if dtype == torch.int8 else dtype)
     if device == "cpu" and dtype in (torch.bfloat16, torch.int8):
         # timm takes seconds, and statistics need none of it
         from earthprobe.models.packed import Int8Linear, PackedLinear, speed_up
 
+        model.place(device, torch.bfloat16 if dtype == torch.bfloat16 or units.bfloat16() else torch.float32)
         found = speed_up(model, Int8Linear if dtype == torch.int8 else PackedLinear)
         if dtype == torch.int8 and not found:
             name = entry.get("model") or entry["kind"]
             raise UserError(f"precision: int8 is made for transformers, and {name} has none of timm's: use auto")
+    else:
+        model.place(device, dtype)
     normalization = _normalization(entry["kind"], inputs, model)
     prepare = Prepare(normalization, inputs.image_size or model.image_size, inputs.align_corners)
     return Encoder(prepare.to(device), model).eval().requires_grad_(False)

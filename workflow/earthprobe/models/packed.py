@@ -8,6 +8,8 @@ from timm.layers.attention import Attention
 from timm.layers.mlp import Mlp
 from torch import Tensor, nn
 
+from earthprobe.models import units
+
 TOKENS = 8 * 197
 """Rows of a typical matrix product on a CPU, for which its weights are laid out; any other number works, too."""
 
@@ -60,16 +62,15 @@ class Int8Linear(nn.Module):
         steps = (weight / self._scale[:, None]).round().to(torch.int8)
         self._weight = torch.ops.onednn.qlinear_prepack(steps, [TOKENS, weight.shape[1]])
         self._zero = torch.zeros(len(steps), dtype=torch.int32)
-        self._bias = torch.zeros(len(steps), dtype=torch.bfloat16) if linear.bias is None else linear.bias.detach()
+        self._dtype = linear.weight.dtype
+        self._bias = torch.zeros(len(steps), dtype=self._dtype) if linear.bias is None else linear.bias.detach()
         self._activation = activation
 
     @staticmethod
     def available() -> bool:
         """Whether this build of torch has the operators, and this CPU units for integers of 8 bits."""
         names = ("qlinear_prepack", "qlinear_pointwise")
-        capabilities = torch.cpu.get_capabilities()
-        units = any(capabilities.get(name, False) for name in ("avx512_vnni", "amx_int8"))
-        return units and PackedLinear.available() and all(hasattr(torch.ops.onednn, name) for name in names)
+        return units.int8() and all(hasattr(torch.ops.onednn, name) for name in names)
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's result, shape (..., features)."""
@@ -78,36 +79,37 @@ class Int8Linear(nn.Module):
         # The product wants integers without a sign, and torch is eight times slower in making those.
         steps = tokens.mul_(STEPS / most).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
         product = torch.ops.onednn.qlinear_pointwise(
-            steps, 1.0, 128, self._weight, self._scale, self._zero, None, 1.0, 0, torch.bfloat16, "none", [], ""
+            steps, 1.0, 128, self._weight, self._scale, self._zero, None, 1.0, 0, self._dtype, "none", [], ""
         )
-        result = torch.addcmul(self._bias, product, (most / STEPS).bfloat16())
+        result = torch.addcmul(self._bias, product, (most / STEPS).to(self._dtype))
         if self._activation == "gelu":
             result = F.gelu(result)
         return result.view(*x.shape[:-1], -1)
 
 
 def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = PackedLinear) -> int:
-    """Lets the transformers of a model, which are timm's and of bfloat16, do their sums on a CPU in less time.
+    """Lets the transformers of a model, which are timm's, do their sums on a CPU in less time.
 
     Attention as two matrix products is twice as fast there as torch's fused kernel, and a layer whose weights are
     stored as the matrix product wants them spares their rearrangement in each call (docs/performance.md).
 
     Args:
-        model: changed in place.
+        model: changed in place, but for parts in float32, of which integers alone can do anything.
         layer: what linear layers become, where this machine has what it needs.
 
     Returns:
         How many linear layers became one.
     """
     found = 0
+    dtypes = (torch.bfloat16, torch.float32) if layer is Int8Linear else (torch.bfloat16,)
     for module in list(model.modules()):
         part: Any = module
-        if isinstance(module, Attention) and part.proj.weight.dtype == torch.bfloat16:
-            part.fused_attn = False
+        if isinstance(module, Attention) and part.proj.weight.dtype in dtypes:
+            part.fused_attn &= part.proj.weight.dtype != torch.bfloat16
             if layer.available():
                 part.qkv, part.proj = layer(part.qkv), layer(part.proj)
                 found += 2
-        elif isinstance(module, Mlp) and isinstance(part.fc1, nn.Linear) and part.fc1.weight.dtype == torch.bfloat16:
+        elif isinstance(module, Mlp) and isinstance(part.fc1, nn.Linear) and part.fc1.weight.dtype in dtypes:
             if not layer.available():
                 continue
             if type(part.act) is nn.GELU and part.act.approximate == "none":

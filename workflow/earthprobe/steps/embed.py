@@ -19,6 +19,7 @@ import torch
 from earthprobe import registry
 from earthprobe.config import entry_of
 from earthprobe.errors import UserError
+from earthprobe.models import units
 from earthprobe.models.assemble import encoder_of, inputs_of
 from earthprobe.models.energy import joules
 from earthprobe.models.forward import BATCH, NO_ROOM, Forward, pinned, read_ahead
@@ -243,7 +244,7 @@ def choose_precision(precision: str, device: str) -> torch.dtype:
         UserError: there are no units for int8.
     """
     if precision == "auto":
-        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else _cpu_has_bfloat16()
+        fast = torch.cuda.is_bf16_supported(including_emulation=False) if device == "cuda" else units.bfloat16()
         precision = "bfloat16" if fast else "float32"
     if precision == "int8":
         from earthprobe.models.packed import Int8Linear
@@ -253,8 +254,3 @@ def choose_precision(precision: str, device: str) -> torch.dtype:
         if not Int8Linear.available():
             raise UserError("precision: int8: this CPU has no units for it (VNNI or AMX): use precision: auto")
     return {"float32": torch.float32, "bfloat16": torch.bfloat16, "int8": torch.int8}[precision]
-
-
-def _cpu_has_bfloat16() -> bool:
-    capabilities = torch.cpu.get_capabilities()
-    return any(capabilities.get(name, False) for name in ("avx512_bf16", "amx_bf16", "amx_tile", "arm_bf16"))
