@@ -18,6 +18,7 @@ import safetensors.numpy
 import sklearn
 from sklearn.utils import check_random_state
 
+from earthprobe.probes.distinct import distinct_rows
 from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.progress import Progress
 
@@ -236,9 +237,9 @@ def shrink(tree: Any, known: list[npt.NDArray[np.bool_]] | OneOf) -> tuple[Tree,
         shares = np.empty((np.count_nonzero(leaf), len(known)))
         for column, values in enumerate(known):
             shares[:, column] = tree.value[leaf, column, 1] if len(values) == 2 else float(values[0])
-    distinct, row = np.unique(shares, axis=0, return_inverse=True)
+    distinct, row = distinct_rows(shares)
     left = tree.children_left.astype(np.int32)
-    left[leaf] = row.ravel()
+    left[leaf] = row
     threshold = tree.threshold.astype(np.float32)
     above = threshold > tree.threshold
     threshold[above] = np.nextafter(threshold[above], np.float32(-np.inf))
