@@ -110,7 +110,7 @@ rule evaluate:
     conda:
         "../../envs/environment.yaml"
     resources:
-        mem_mb=memory(1200),
+        mem_mb=memory(1400),
     params:
         **CONFIG["intervals"],
         threshold=CONFIG["threshold"],

@@ -11,6 +11,7 @@ from earthprobe.evaluation.calibration import BINS
 from earthprobe.evaluation.metrics import METRICS_OF, MORE_OF, by_class, overall
 from earthprobe.evaluation.resampling import (
     Draws,
+    all_draws,
     average_precisions,
     drawn,
     numbered,
@@ -128,6 +129,25 @@ def test_each_cluster_is_left_out_once():
     assert many.shape == (1001, 200)
     assert (many.sum(axis=1) == 199).all()
     assert set((1001 - many.sum(axis=0)).tolist()) == {5, 6}
+
+
+@pytest.mark.parametrize("clusters", [7, 250])
+def test_all_draws_lie_side_by_side(clusters: int):
+    member = numbered(RNG.permutation(1000) % clusters)
+    weights = all_draws(member, 40, seed=2).weights
+    parts = [np.ones((clusters, 1)), drawn(member, 40, seed=2).weights, without_one(member).weights]
+    np.testing.assert_array_equal(weights, np.hstack(parts))
+
+
+@pytest.mark.parametrize("size", [100, 2**18], ids=["single", "double"])
+def test_sums_are_exact_however_large_clusters_are(size: int):
+    """Whole numbers are added in single precision where that holds them, and in double where it does not."""
+    member = np.arange(64 * size, dtype=np.int32) % 64
+    weights = RNG.integers(0, 9, (64, 5)).astype(np.uint16)
+    mask = np.ones((len(member), 1), bool)
+    mask[:: 3 * 64] = False
+    want = weights.T.astype(object) @ np.bincount(member[mask[:, 0]], minlength=64).astype(object)
+    assert summed(mask, Draws(member, weights))[:, 0].tolist() == want.tolist()
 
 
 def test_sums_of_more_clusters_than_are_multiplied_at_once():

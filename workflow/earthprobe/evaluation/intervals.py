@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtr, ndtri
 
-from earthprobe.evaluation.resampling import Draws, Resampled, drawn, numbered, resampled, without_one
+from earthprobe.evaluation.resampling import Resampled, all_draws, numbered, resampled
 from earthprobe.evaluation.runs import Run
 
 Bools = npt.NDArray[np.bool_]
@@ -84,15 +84,13 @@ def evaluated(
         calibration: whether Brier scores and calibration errors are among the metrics.
     """
     member = numbered(clusters)
-    chosen = drawn(member, draws, seed)
-    every = [run for repeats in runs for run in repeats]
-
-    def figures(of: Draws) -> list[Resampled]:
-        return [resampled(targets, run, of, task, calibration) for run in every]
-
-    taken = _mean(figures(chosen), weights_of_runs(len(runs), len(runs[0]), draws, seed))
-    once = figures(Draws(member, np.ones((int(member.max()) + 1, 1), np.uint16)))
-    whole, left_out = _mean(once, None), _mean(figures(without_one(member)), None)
+    all_of = all_draws(member, draws, seed)
+    every = [resampled(targets, run, all_of, task, calibration) for repeats in runs for run in repeats]
+    once, chosen, without = (
+        [one.of(part) for one in every] for part in (slice(1), slice(1, 1 + draws), slice(1 + draws, None))
+    )
+    taken = _mean(chosen, weights_of_runs(len(runs), len(runs[0]), draws, seed))
+    whole, left_out = _mean(once, None), _mean(without, None)
     overall = {
         name: interval(
             shifted(name, values, whole.overall[name][0]),

@@ -83,17 +83,19 @@ def scored(
 
     member = numbered(clusters.names)
     count = int(member.max()) + 1
-    once = figures(Draws(member, np.ones((count, 1), np.uint16)))
-    values = {name: float(of.mean()) for name, of in once.items()}
+    sure = len(targets) >= FEWEST and count > 1
+    more = [_weights(count, draws, seed), without_one(member).weights] if sure else []
+    # Patches as they are, draws of them, and all but one cluster: scores are sorted once for all.
+    found = figures(Draws(member, np.hstack([np.ones((count, 1), np.uint16), *more])))
+    values = {name: float(of[:, 0].mean()) for name, of in found.items()}
     intervals = {}
-    if len(targets) >= FEWEST and count > 1:
-        taken, left_out = figures(Draws(member, _weights(count, draws, seed))), figures(without_one(member))
+    if sure:
         weights = weights_of_runs(len(runs), len(runs[0]), draws, seed)
         intervals = {
             name: interval(
-                np.clip((weights.T * taken[name]).sum(axis=0), 0, 1),
+                np.clip((weights.T * found[name][:, 1 : 1 + draws]).sum(axis=0), 0, 1),
                 values[name],
-                left_out[name].mean(axis=0) if name in CORRECTED else None,
+                found[name][:, 1 + draws :].mean(axis=0) if name in CORRECTED else None,
             )
             for name in names
         }

@@ -25,7 +25,16 @@ AT_ONCE = 2**12
 """Clusters whose weights are multiplied at the same time: 16 MiB of a thousand draws."""
 
 WIDTH = 250
-"""Draws whose sums are in the innermost loop: they stay in the processor's first cache."""
+"""Draws whose calibration is added up in the innermost loop: their bins stay in the processor's first cache."""
+
+WIDEST = 1500
+"""The same of draws whose patches are counted, of which more fit; fewer draws at a time seek every patch more often."""
+
+MOST = 200
+"""Clusters that are left out one by one; more are left out in so many parts."""
+
+DRAWN_AT_ONCE = 32
+"""Draws that are written side by side, since memory comes in pieces of 64 bytes."""
 
 
 class Draws(NamedTuple):
@@ -51,6 +60,11 @@ class Resampled(NamedTuple):
     overall: dict[str, Doubles]
     by_class: dict[str, Doubles]
 
+    def of(self, draws: slice) -> "Resampled":
+        """Some of the draws."""
+        overall, by_class = ({name: values[draws] for name, values in of.items()} for of in self)
+        return Resampled(overall, by_class)
+
 
 def numbered(clusters: Sequence[Any]) -> Numbers:
     """Numbers the clusters of patches, in the order of their names."""
@@ -59,22 +73,44 @@ def numbered(clusters: Sequence[Any]) -> Numbers:
 
 def drawn(member: Numbers, draws: int, seed: int) -> Draws:
     """Draws clusters with replacement, as many as there are; draws of the same clusters and seed are the same."""
-    count = int(member.max()) + 1
-    rng = np.random.default_rng(seed)
-    weights = np.empty((count, draws), np.uint16)
-    for draw in range(draws):
-        weights[:, draw] = np.bincount(rng.integers(count, size=count), minlength=count)
+    weights = np.empty((int(member.max()) + 1, draws), np.uint16)
+    _draw(weights, seed)
     return Draws(member, weights)
 
 
-def without_one(member: Numbers, most: int = 200) -> Draws:
+def without_one(member: Numbers, most: int = MOST) -> Draws:
     """Leaves clusters out in turn: each by itself or, of more than ``most``, so many parts of them."""
     count = int(member.max()) + 1
-    parts = min(count, most)
-    part = np.random.default_rng(0).permutation(count) % parts if count > most else np.arange(count)
-    weights = np.ones((count, parts), np.uint16)
-    weights[np.arange(count), part] = 0
+    weights = np.ones((count, min(count, most)), np.uint16)
+    _leave_out(weights)
     return Draws(member, weights)
+
+
+def all_draws(member: Numbers, draws: int, seed: int) -> Draws:
+    """Clusters as they are, then those of :func:`drawn`, then those of :func:`without_one`.
+
+    So scores are sorted once for all of them.
+    """
+    count = int(member.max()) + 1
+    weights = np.ones((count, 1 + draws + min(count, MOST)), np.uint16)
+    _draw(weights[:, 1 : 1 + draws], seed)
+    _leave_out(weights[:, 1 + draws :])
+    return Draws(member, weights)
+
+
+def _draw(weights: Weights, seed: int) -> None:
+    count, draws = weights.shape
+    rng = np.random.default_rng(seed)
+    for first in range(0, draws, DRAWN_AT_ONCE):
+        some = weights[:, first : first + DRAWN_AT_ONCE]
+        taken = [rng.integers(count, size=count) for _ in range(some.shape[1])]
+        some[:] = np.stack([np.bincount(one, minlength=count).astype(np.uint16) for one in taken], axis=1)
+
+
+def _leave_out(weights: Weights) -> None:
+    count, parts = weights.shape
+    part = np.random.default_rng(0).permutation(count) % parts if count > parts else np.arange(count)
+    weights[np.arange(count), part] = 0
 
 
 def resampled(targets: Bools, run: Run, draws: Draws, task: str, calibration: bool = True) -> Resampled:
@@ -99,10 +135,16 @@ def resampled(targets: Bools, run: Run, draws: Draws, task: str, calibration: bo
 def _multilabel(targets: Bools, run: Run, draws: Draws) -> Resampled:
     overall: dict[str, Doubles] = {}
     by_class: dict[str, Doubles] = {}
-    there = summed(targets, draws) > 0
-    for rule, threshold in run.thresholds.items():
+    predicted = [run.scores > threshold for threshold in run.thresholds.values()]
+    ones = np.ones((len(targets), 1), bool)
+    masks = [ones, targets, *(mask for one in predicted for mask in (one, targets & one))]
+    # One product of matrices for all of them.
+    sums = np.split(summed(np.hstack(masks), draws), np.cumsum([mask.shape[1] for mask in masks])[:-1], axis=1)
+    (patches, support), counts = sums[:2], sums[2:]
+    there = support > 0
+    for rule, guessed, tp in zip(run.thresholds, counts[::2], counts[1::2], strict=True):
         suffix = "" if rule == "fixed" else f"_{rule}"
-        found = _decided(targets, run.scores > threshold, there, draws)
+        found = _decided(tp, guessed - tp, support - tp, patches[:, 0])
         overall |= {f"{name}{suffix}": values for name, values in found.overall.items()}
         by_class |= {f"{name}{suffix}": values for name, values in found.by_class.items()}
     by_class["ap"] = average_precisions(targets, run.scores, draws)
@@ -112,13 +154,12 @@ def _multilabel(targets: Bools, run: Run, draws: Draws) -> Resampled:
     return Resampled(overall, by_class)
 
 
-def _decided(targets: Bools, predicted: Bools, there: Bools, draws: Draws) -> Resampled:
-    """The metrics of predictions; ``there`` says which classes occur in a draw, shape (draws, classes)."""
-    tp, fp, fn = (summed(mask, draws) for mask in (targets & predicted, ~targets & predicted, targets & ~predicted))
-    patches = summed(np.ones((len(targets), 1), bool), draws)[:, 0]
+def _decided(tp: Doubles, fp: Doubles, fn: Doubles, patches: Doubles) -> Resampled:
+    """The metrics of predictions by their true and false positives and false negatives, shape (draws, classes)."""
     micro = _by_class(*(part.sum(axis=1) for part in (tp, fp, fn)))
     by_class = _by_class(tp, fp, fn)
-    overall = {"hamming_loss": (fp + fn).sum(axis=1) / (patches * targets.shape[1])}
+    there = tp + fn > 0
+    overall = {"hamming_loss": (fp + fn).sum(axis=1) / (patches * tp.shape[1])}
     for name, values in by_class.items():
         overall |= {
             f"{name}_macro": values.mean(axis=1),
@@ -169,11 +210,17 @@ def summed(mask: npt.NDArray[Any], draws: Draws) -> Doubles:
         draws: of the patches.
     """
     clusters = len(draws.weights)
-    counts = np.stack([np.bincount(draws.member, weights=column, minlength=clusters) for column in mask.T], axis=1)
+    # Whole numbers that are not too large have exact sums in half the bytes.
+    size = np.bincount(draws.member, minlength=clusters).max() * int(draws.weights.max())
+    whole = mask.dtype == bool and size * min(AT_ONCE, clusters) < 2**24
+    dtype: Any = np.float32 if whole else np.float64
+    counts = np.empty((mask.shape[1], clusters), dtype)
+    for number, column in enumerate(mask.T):
+        counts[number] = np.bincount(draws.member, weights=column, minlength=clusters)
     total = np.zeros((draws.weights.shape[1], mask.shape[1]))
     for start in range(0, clusters, AT_ONCE):
         part = slice(start, start + AT_ONCE)
-        total += draws.weights[part].T.astype(np.float64) @ counts[part]
+        total += draws.weights[part].T.astype(dtype) @ counts[:, part].T
     return total
 
 
@@ -188,6 +235,8 @@ def average_precisions(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
     Returns:
         Shape (draws, classes).
     """
+    import numba
+
     from earthprobe.evaluation.sweep import sweep
 
     order = np.argsort(-scores.T, axis=1, kind="stable")
@@ -195,7 +244,9 @@ def average_precisions(targets: Bools, scores: Floats, draws: Draws) -> Doubles:
     last = np.ones(ranked.shape, bool)  # equal scores are one threshold
     last[:, :-1] = ranked[:, 1:] != ranked[:, :-1]
     hit = np.take_along_axis(targets.T, order, axis=1)
-    return sweep(draws.member[order], hit, last, draws.weights, WIDTH)
+    threads, count = numba.get_num_threads(), draws.weights.shape[1]
+    width = count if targets.shape[1] >= threads else -(-count // threads)
+    return sweep(draws.member[order], hit, last, draws.weights, min(width, WIDEST))
 
 
 def map_micro(targets: Bools, scores: Floats, draws: Draws) -> Doubles:

@@ -33,7 +33,9 @@ def sweep(
     for job in numba.prange(classes * blocks):
         k, low = job // blocks, job % blocks * width
         high = min(low + width, draws)
-        seen, found, gained, area = np.zeros(width), np.zeros(width), np.zeros(width), np.zeros(width)
+        # Of 32 bits, of which a processor adds twice as many at a time as of float64.
+        seen, found, gained = np.zeros(width, np.uint32), np.zeros(width, np.uint32), np.zeros(width, np.uint32)
+        area = np.zeros(width)
         any_gained = False
         for i in range(patches):
             row = weights[member[k, i], low:high]
@@ -46,11 +48,11 @@ def sweep(
             if last[k, i] and any_gained:
                 for d in range(high - low):
                     found[d] += gained[d]
-                    area[d] += gained[d] * found[d] / max(seen[d], 1.0)
-                    gained[d] = 0.0
+                    area[d] += np.float64(gained[d]) * np.float64(found[d]) / max(np.float64(seen[d]), 1.0)
+                    gained[d] = 0
                 any_gained = False
         for d in range(high - low):
-            result[low + d, k] = area[d] / max(found[d], 1.0)
+            result[low + d, k] = area[d] / max(np.float64(found[d]), 1.0)
     return result
 
 
