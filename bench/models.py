@@ -5,6 +5,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 import torch.nn.functional as F  # noqa: N812
 from earthprobe.config import entry_of
@@ -13,6 +14,7 @@ from earthprobe.models.forward import BATCH
 from earthprobe.models.interface import Encoder, Inputs
 from earthprobe.models.packed import Int8Linear
 from earthprobe.models.weights import read_state
+from earthprobe.sensors import bands_of
 from earthprobe.steps import embed_weights
 from earthprobe.steps.embed import choose_precision
 
@@ -83,6 +85,27 @@ def dofa(size: int, precision: str) -> Row:
     pairs = Pairs(partial(run, of(size, precision)), partial(run, of(224, "bfloat16")))
     least = float(F.cosine_similarity(pairs.result, pairs.expected).min())
     assert size != 224 or least > 0.99, least
+    return pairs.rate(PATCHES, "patches/s")
+
+
+def statistics() -> Row:
+    """The control of 12 bands, beside numpy's functions one after the other."""
+    bands = list(bands_of("s2"))
+    pixels = np.random.default_rng(0).gamma(3, 500, (PATCHES, len(bands), 120, 120)).round().astype(np.float32)
+    inputs = Inputs(bands, [0.0] * len(bands), [1.0] * len(bands), None)
+    encoder = encoder_of({"kind": "statistics", "bands": bands}, inputs, None, "cpu", torch.float32)
+
+    @torch.inference_mode()
+    def ours() -> np.ndarray:
+        return torch.cat([encoder(batch) for batch in torch.from_numpy(pixels).split(BATCH["cpu"])]).numpy()
+
+    def theirs() -> np.ndarray:
+        flat = pixels.reshape(PATCHES, len(bands), -1)
+        moments = [flat.mean(2, dtype=np.float64), flat.std(2, dtype=np.float64), flat.min(2), flat.max(2)]
+        return np.stack([*moments, *np.percentile(flat, [5, 25, 50, 75, 95], axis=2)], axis=2).reshape(PATCHES, -1)
+
+    pairs = Pairs(ours, theirs)
+    np.testing.assert_allclose(pairs.result, pairs.expected, rtol=1e-5)
     return pairs.rate(PATCHES, "patches/s")
 
 

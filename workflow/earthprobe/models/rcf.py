@@ -127,5 +127,6 @@ class Rcf(Model):
 
     def forward(self, batch: Batch) -> Tensor:
         """Embeds patches; see :class:`earthprobe.models.interface.Model`."""
-        answers = F.conv2d(batch.pixels, self.kernel) + BIAS
-        return torch.cat([answers.clamp_min(0).mean(dim=(2, 3)), -answers.clamp_max(0).mean(dim=(2, 3))], dim=1)
+        answers = F.conv2d(batch.pixels, self.kernel).add_(BIAS)
+        above = answers.clamp_min(0).mean(dim=(2, 3))
+        return torch.cat([above, -answers.clamp_max_(0).mean(dim=(2, 3))], dim=1)

@@ -1,6 +1,7 @@
 """What the pixels alone tell: plain statistics of each band, the control beside which every model stands."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import torch
@@ -43,10 +44,11 @@ class Statistics(Model):
 
     def forward(self, batch: Batch) -> Tensor:
         """Computes the figures; see :class:`earthprobe.models.interface.Model`."""
-        ordered = batch.pixels.flatten(2).sort(dim=2).values
-        # In float64, so that a batch's size does not move the last digit.
-        mean = ordered.mean(dim=2, dtype=torch.float64)
-        deviation = (ordered.double() - mean[:, :, None]).square().mean(dim=2).sqrt()
+        ordered = _sorted(batch.pixels.flatten(2))
+        # In float64, so that a batch's size does not move the last digit; in place, since fresh memory takes longer.
+        exact = ordered.double()
+        mean = exact.mean(dim=2)
+        deviation = exact.sub_(mean[:, :, None]).square_().mean(dim=2).sqrt()
         figures = [mean, deviation, ordered[:, :, 0], ordered[:, :, -1]]
         for quantile in self._quantiles:
             place = quantile * (ordered.shape[2] - 1)
@@ -55,3 +57,13 @@ class Statistics(Model):
             below, above = ordered[:, :, low].double(), ordered[:, :, high].double()
             figures.append(below + (above - below) * (place - low))
         return torch.stack([figure.float() for figure in figures], dim=2).flatten(1)
+
+
+def _sorted(pixels: Tensor) -> Tensor:
+    """Each band's pixels by their size; on a CPU by numpy, which takes less than half of torch's time."""
+    if not pixels.is_cpu:
+        return pixels.sort(dim=2).values
+    ordered = pixels.numpy().copy()
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(lambda patch: patch.sort(axis=1), ordered))
+    return torch.from_numpy(ordered)
