@@ -9,6 +9,7 @@ from earthprobe.errors import UserError
 from earthprobe.steps import umap
 from earthprobe.steps.umap import LEAST, alike
 from earthprobe.storage.parquet import read_metadata, with_metadata
+from sklearn.manifold import trustworthiness
 from sklearn.neighbors import NearestNeighbors
 
 SETTINGS = {"neighbors": 10, "min_distance": 0.1, "seed": 0, "threads": 1}
@@ -69,6 +70,29 @@ def test_coordinates_are_of_the_sample_seeded_and_find_clusters(tmp_path: Path):
     metadata = read_metadata(tmp_path / "a.parquet")
     assert metadata["patches"] == 300
     assert metadata["weights"] == "random weights (seed 0)"
+
+
+def test_a_layout_keeps_as_much_as_that_of_umap_learn_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """Trustworthiness is scikit-learn's; umap-learn alone searches by a way of its own."""
+    rng = np.random.default_rng(4)
+    vectors = rng.normal(size=(9, 16))[rng.integers(9, size=400)] * 3 + rng.normal(size=(400, 16))
+    ids = [f"p{i:03d}" for i in range(400)]
+    features, sample = write_features(tmp_path, ids, vectors), write_sample(tmp_path, ids)
+    kept = []
+    for most in (400, 399):
+        monkeypatch.setattr("earthprobe.steps.umap.MOST", most)
+        umap.run(features=features, sample=sample, **SETTINGS, output=tmp_path / "umap.parquet")
+        layout = pl.read_parquet(tmp_path / "umap.parquet").select("x", "y").to_numpy()
+        kept.append(trustworthiness(umap.standardised(vectors.astype(np.float32)), layout, n_neighbors=10))
+    assert kept[0] > max(0.8, kept[1] - 0.02)
+
+
+def test_neighbours_and_distances_are_scikit_learns():
+    vectors = np.random.default_rng(1).normal(size=(90, 12)).astype(np.float32)
+    rows, distances, _ = umap.near(vectors, 7)
+    want, found = NearestNeighbors(n_neighbors=7).fit(vectors).kneighbors(vectors)
+    np.testing.assert_array_equal(rows, found)
+    np.testing.assert_allclose(distances, want, rtol=1e-6)
 
 
 def test_the_nearest_are_scikit_learns():

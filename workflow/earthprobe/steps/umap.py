@@ -1,10 +1,10 @@
 """Lay embeddings out in two dimensions, and find the patches whose embeddings are alike.
 
-Neither depends on the label set, so that one process, which compiles umap-learn's functions once, serves the panels of
-every label set.
+Neither depends on the label set, so that one process serves the panels of every label set.
 """
 
 import logging
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 LEAST = 4
 """Patches without which there is nothing to lay out: umap-learn fails on fewer."""
+
+MOST = 50_000
+"""Patches up to which the nearest are searched exactly: umap-learn compiles its own search for 25 s in each process."""
 
 ALIKE = 10
 """The nearest patches that are kept of each."""
@@ -66,14 +69,20 @@ def run(
                 f"{features} has {len(chosen)} patches of {sample}, too few to lay out: at least {LEAST} are needed"
             )
         vectors = standardised(vectors)
-        layout = umap.UMAP(
-            n_neighbors=min(neighbors, len(vectors) - 1),
-            min_dist=min_distance,
-            random_state=seed,
-            n_jobs=threads if seed is None else 1,
-            verbose=True,  # the command line sends it to the log
-            init="spectral" if len(vectors) > 10 * neighbors else "random",
-        ).fit_transform(vectors)
+        for function in (umap.umap_.smooth_knn_dist, umap.umap_.compute_membership_strengths):
+            function.enable_caching()  # each process would compile them again, for four seconds
+        count = min(neighbors, len(vectors) - 1)
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # which new patches would need
+            layout = umap.UMAP(
+                n_neighbors=count,
+                min_dist=min_distance,
+                random_state=seed,
+                n_jobs=threads if seed is None else 1,
+                verbose=True,  # the command line sends it to the log
+                init="spectral" if len(vectors) > 10 * neighbors else "random",
+                precomputed_knn=near(vectors, count) if len(vectors) <= MOST else (None, None, None),
+            ).fit_transform(vectors)
         nearest, similarity = alike(vectors, min(ALIKE, len(vectors) - 1))
         source = read_metadata(features)
         kept = nearest.shape[1]
@@ -111,6 +120,13 @@ def standardised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     std[std == 0] = 1
     result: npt.NDArray[np.float32] = (vectors - vectors.mean(axis=0)) / std
     return result
+
+
+def near(vectors: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], None]:
+    """The rows nearest to each row, itself among them, and their distances, as umap-learn takes them."""
+    found = list(Search(vectors, "l2", k).nearest(vectors))
+    squares, rows = (np.concatenate([part[number].cpu().numpy() for part in found]) for number in (0, 1))
+    return rows.astype(np.int32), np.sqrt(-squares).astype(np.float32), None
 
 
 def alike(vectors: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.uint32], npt.NDArray[np.float32]]:
