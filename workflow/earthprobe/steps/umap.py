@@ -5,6 +5,7 @@ Neither depends on the label set, so that one process serves the panels of every
 
 import logging
 import warnings
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -57,8 +58,6 @@ def run(
     Raises:
         UserError: there are hardly any of these patches.
     """
-    import umap
-
     with replacing(output) as part:
         ids = pl.read_parquet(features, columns=["patch_id"]).with_row_index("row")
         chosen = ids.join(pl.read_parquet(sample), on="patch_id", how="semi", maintain_order="left")
@@ -69,20 +68,7 @@ def run(
                 f"{features} has {len(chosen)} patches of {sample}, too few to lay out: at least {LEAST} are needed"
             )
         vectors = standardised(vectors)
-        for function in (umap.umap_.smooth_knn_dist, umap.umap_.compute_membership_strengths):
-            function.enable_caching()  # each process would compile them again, for four seconds
-        count = min(neighbors, len(vectors) - 1)
-        with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # which new patches would need
-            layout = umap.UMAP(
-                n_neighbors=count,
-                min_dist=min_distance,
-                random_state=seed,
-                n_jobs=threads if seed is None else 1,
-                verbose=True,  # the command line sends it to the log
-                init="spectral" if len(vectors) > 10 * neighbors else "random",
-                precomputed_knn=near(vectors, count) if len(vectors) <= MOST else (None, None, None),
-            ).fit_transform(vectors)
+        layout = laid_out(vectors, neighbors, min_distance, seed, threads)
         nearest, similarity = alike(vectors, min(ALIKE, len(vectors) - 1))
         source = read_metadata(features)
         kept = nearest.shape[1]
@@ -101,14 +87,14 @@ def run(
                 "weights": describe_weights(source),
                 "patches": len(ids),
                 "umap": {
-                    "version": umap.__version__,
+                    "version": version("umap-learn"),
                     "neighbors": neighbors,
                     "min_distance": min_distance,
                     "seed": seed,
                 },
             },
         )
-        columns = [pa.array(column) for column in (chosen["patch_id"].to_list(), *layout.astype(np.float32).T)]
+        columns = [pa.array(column) for column in (chosen["patch_id"].to_list(), *layout.T)]
         columns += [pa.FixedSizeListArray.from_arrays(pa.array(found.ravel()), kept) for found in (nearest, similarity)]
         pq.write_table(pa.table(columns, schema=schema), part)
         check_ids(part, chosen["patch_id"].to_list())
@@ -120,6 +106,29 @@ def standardised(vectors: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     std[std == 0] = 1
     result: npt.NDArray[np.float32] = (vectors - vectors.mean(axis=0)) / std
     return result
+
+
+def laid_out(
+    vectors: npt.NDArray[np.float32], neighbors: int, min_distance: float, seed: int | None, threads: int
+) -> npt.NDArray[np.float32]:
+    """The coordinates of vectors, shape (rows, 2); the options are those of :func:`run`."""
+    import umap
+
+    for function in (umap.umap_.smooth_knn_dist, umap.umap_.compute_membership_strengths):
+        function.enable_caching()  # each process would compile them again, for four seconds
+    count = min(neighbors, len(vectors) - 1)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"precomputed_knn\[2\]")  # which new patches would need
+        layout: npt.NDArray[np.float32] = umap.UMAP(
+            n_neighbors=count,
+            min_dist=min_distance,
+            random_state=seed,
+            n_jobs=threads if seed is None else 1,
+            verbose=True,  # the command line sends it to the log
+            init="spectral" if len(vectors) > 10 * neighbors else "random",
+            precomputed_knn=near(vectors, count) if len(vectors) <= MOST else (None, None, None),
+        ).fit_transform(vectors)
+    return layout.astype(np.float32)
 
 
 def near(vectors: npt.NDArray[np.float32], k: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32], None]:
