@@ -1,6 +1,6 @@
 """The benchmarks: each function measures one row, ours and another way side by side, and asserts equal results.
 
-`python -m bench.measure NAME` prints one row as JSON; `python -m bench` runs them all, each in its own process.
+`python -m bench` runs them all, each in its own process.
 """
 
 import functools
@@ -45,7 +45,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "read_s2": pixels.read_s2,
     "shard_memory": pixels.shard_memory,
     "tar": functools.partial(archives.tar, 10_000, ".tar"),
-    "tar_gz": functools.partial(archives.tar, 50_000, ".tar.gz"),
+    "tar_gz": functools.partial(archives.tar, 10_000, ".tar.gz"),
     "tar_zst": functools.partial(archives.tar, 10_000, ".tar.zst"),
     "tar_memory": archives.tar_memory,
     "index_v1": functools.partial(archives.index, "bigearthnet-v1", "s"),
@@ -87,8 +87,3 @@ def main() -> Iterator[str]:
     warnings.simplefilter("ignore")
     for name in sys.argv[1:]:
         yield json.dumps(ROWS[name]().columns(name))
-
-
-if __name__ == "__main__":
-    for line in main():
-        print(line)

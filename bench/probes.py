@@ -1,6 +1,7 @@
 """Rows of the other probes, and of the layout in two dimensions."""
 
 import contextlib
+import io
 import math
 import sys
 from typing import Any
@@ -97,7 +98,8 @@ def umap() -> Row:
 def _laid_out() -> None:
     from earthprobe.steps.umap import laid_out
 
-    with contextlib.redirect_stdout(None):
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
         laid_out(probe_data(20_000, 19).parts["train"].features, 15, 0.1, 0, 1)
 
 
