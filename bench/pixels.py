@@ -1,7 +1,6 @@
 """Rows of pixels: reading them from files, writing shards of them, and reading shards."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,7 +8,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from bench.tools import S1_FOLDER, Pairs, Row, archive, optical, peak_mib, timed
+from bench.tools import S1_FOLDER, Pairs, Row, archive, optical, peak_mib, timed, write_shard
 
 
 def shard_read() -> Row:
@@ -142,19 +141,8 @@ def read_s2() -> Row:
     return pairs.rate(len(names), "patches/s", len(names) / limit)
 
 
-def _write_shard(root: Path) -> None:
-    from earthprobe.steps import shard
-
-    shard.run(
-        patches=root / "patches.parquet",
-        sensor="s1",
-        source=[root / S1_FOLDER],
-        shard=0,
-        output=root / "ours.parquet",
-    )
-
-
 def shard_memory() -> Row:
     """Peak memory of writing a shard of 2,048 patches; the limit is that of 1,024."""
     large, small = archive(2048), archive(1024)
-    return Row(peak_mib(_write_shard, large)[0], None, "MiB", peak_mib(_write_shard, small)[0], less_is_better=True)
+    ours, limit = (peak_mib(write_shard, root, "ours.parquet")[0] for root in (large, small))
+    return Row(ours, None, "MiB", limit, less_is_better=True)

@@ -121,7 +121,7 @@ def _run_and_say(function: Callable[..., Any], arguments: tuple[object, ...]) ->
 
 def archive(patches: int = 1024) -> Path:
     """A simulated archive, its index and one shard; made once."""
-    from earthprobe.steps import index_patches, shard, shard_statistics, simulate
+    from earthprobe.steps import index_patches, shard_statistics, simulate
 
     root = WORK / f"archive-{patches}"
     if not (root / "statistics.json").exists():
@@ -136,13 +136,7 @@ def archive(patches: int = 1024) -> Path:
             output=root / "patches.parquet",
             mismatches=root / "mismatches.csv",
         )
-        shard.run(
-            patches=root / "patches.parquet",
-            sensor="s1",
-            source=[root / S1_FOLDER],
-            shard=0,
-            output=root / "shard.parquet",
-        )
+        write_shard(root, "shard.parquet")
         shard_statistics.run(
             patches=root / "patches.parquet",
             shards=[root / "shard.parquet"],
@@ -151,6 +145,14 @@ def archive(patches: int = 1024) -> Path:
             rejected=root / "rejected.csv",
         )
     return root
+
+
+def write_shard(root: Path, name: str) -> None:
+    """Writes the one shard of an archive's Sentinel-1 beside it."""
+    from earthprobe.steps import shard
+
+    patches = root / "patches.parquet"
+    shard.run(patches=patches, sensor="s1", source=[root / S1_FOLDER], shard=0, output=root / name)
 
 
 def optical() -> Path:

@@ -49,7 +49,7 @@ def test_jobs_ran_on_several_nodes(output: str):
     assert len({job.node for job in jobs}) > 1
 
 
-def test_a_forest_grew_on_several_nodes_at_once(output: str):
+def test_a_forest_grew_in_several_jobs_at_once(output: str):
     parts = [job for job in jobs_of(output) if "rule_train_part" in job.comment]
     assert len(parts) == 4  # of two label sets
     assert max(sum(other.start <= job.start < other.end for other in parts) for job in parts) > 1

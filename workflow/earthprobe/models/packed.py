@@ -94,7 +94,7 @@ def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = Pa
     stored as the matrix product wants them spares their rearrangement in each call (docs/performance.md).
 
     Args:
-        model: changed in place, but for parts in float32, of which integers alone can do anything.
+        model: changed in place; what is in float32 stays, unless ``layer`` is :class:`Int8Linear`.
         layer: what linear layers become, where this machine has what it needs.
 
     Returns:
