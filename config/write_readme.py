@@ -27,7 +27,9 @@ def sections(whole: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str, A
     defs = whole["$defs"]
 
     def resolve(part: dict[str, Any]) -> dict[str, Any]:
-        return defs[part["$ref"].removeprefix("#/$defs/")] | part if "$ref" in part else part
+        while "$ref" in part:
+            part = defs[part["$ref"].removeprefix("#/$defs/")] | {key: part[key] for key in part if key != "$ref"}
+        return part
 
     for name, part in whole["properties"].items():
         below = resolve(part)
@@ -38,18 +40,29 @@ def sections(whole: dict[str, Any]) -> Iterator[tuple[str, str, list[dict[str, A
 
 def value(part: dict[str, Any]) -> str:
     """A default, as it would stand in YAML."""
-    return f"`{yaml.safe_dump(part['default'], default_flow_style=True).splitlines()[0]}`" if "default" in part else ""
+    return f"`{inline(part['default'])}`" if "default" in part else ""
+
+
+def inline(default: object) -> str:
+    """One line of YAML."""
+    return yaml.safe_dump(default, default_flow_style=True, width=float("inf")).splitlines()[0]
 
 
 def allowed(part: dict[str, Any]) -> str:
     """What a key takes, in a word or two."""
     if "enum" in part:
-        return ", ".join(f"`{choice}`" for choice in part["enum"])
+        return ", ".join(f"`{inline(choice)}`" for choice in part["enum"])
     if part.get("type") == "array":
         inner = allowed(part["items"])
         return f"list of {inner}"
     kinds = part["type"] if isinstance(part.get("type"), list) else [part.get("type", "")]
     return " or ".join("list" if kind == "array" else kind for kind in kinds)
+
+
+def row(key: str, part: dict[str, Any], required: bool = False) -> str:
+    """A line of a table of keys."""
+    meaning = " ".join(part["description"].split()).replace("|", r"\|")
+    return f"`{key}` | {allowed(part)} | {value(part) or ('required' if required else '')} | {meaning}"
 
 
 def main() -> str:
@@ -66,8 +79,9 @@ def main() -> str:
             lines += ["key | takes | default | meaning", "--- | --- | --- | ---"]
             for key, below in keys.items():
                 if key != "kind":
-                    meaning = " ".join(below["description"].split()).replace("|", r"\|")
-                    lines.append(f"`{key}` | {allowed(below)} | {value(below)} | {meaning}")
+                    lines.append(row(key, below, key in choice.get("required", ())))
+                    inner = {name: choice["resolve"](part) for name, part in below.get("properties", {}).items()}
+                    lines += [row(f"{key}.{name}", part) for name, part in inner.items() if "description" in part]
             lines.append("")
     return linked("\n".join(lines).rstrip() + "\n")
 
