@@ -1,4 +1,4 @@
-# demo, report, test, bench, lint, lock: each makes .venv from envs/requirements.lock by itself.
+# Every target but clean makes .venv from envs/requirements.lock by itself.
 PYTHON ?= python3
 CORES ?= 2
 BIN := .venv/bin
@@ -38,8 +38,8 @@ test-lowest: .venv-lowest/ready  ## unit tests with the lowest versions that pyp
 bench: .venv/ready  ## speed and memory beside other ways, as one table
 	$(BIN)/python -m bench
 
-rehearsal: .venv/ready  ## all steps behind the embeddings at full scale: hours
-	@test -n "$(DATA)" || { echo "make rehearsal DATA=FOLDER, with the official split files and reBEN's label tables in it"; exit 1; }
+rehearsal: .venv/ready  ## merge, probes, evaluation and figures at full scale, over synthetic embeddings: an hour or more
+	@test -n "$(DATA)" || { echo "make rehearsal DATA=FOLDER, with bigearthnet-v1-splits/*.csv.xz and reben-metadata/*.parquet in it"; exit 1; }
 	$(BIN)/python -m bench.rehearsal --data $(DATA) --cores $(CORES)
 
 no-pixels: .venv/ready  ## what place, season and neighbours tell of BigEarthNet's labels, on the split of v1 and on reBEN's
