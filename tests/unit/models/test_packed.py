@@ -19,6 +19,7 @@ from tests.unit.models.test_dofa import BASE, encoder_of
 pytestmark = pytest.mark.usefixtures("shallow_dofa")
 
 
+@pytest.mark.skipif(not PackedLinear.available(), reason="this CPU has no units for bfloat16")
 @pytest.mark.parametrize("batch", [1, 6])
 def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
     pixels: torch.Tensor, batch: int, monkeypatch: pytest.MonkeyPatch
@@ -83,6 +84,17 @@ def test_a_layer_of_integers_is_the_product_of_whole_numbers(bias: bool):
     # bfloat16 keeps eight binary digits; a tie or two may go to the other step.
     assert ((got.double() - want).abs() <= want.abs() / 64 + size / 500).all()
     assert F.cosine_similarity(got.float(), exact, dim=-1).masked_fill((x == 0).all(-1), 1).min() > 0.999
+
+
+@with_int8
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_a_layer_leaves_its_input_as_it_is(dtype: torch.dtype):
+    """Some blocks normalise last, and add it to what comes out."""
+    x = torch.randn(2, 5, 64, dtype=dtype)
+    before = x.clone()
+    with torch.inference_mode():
+        Int8Linear(nn.Linear(64, 8, dtype=dtype))(x)
+    assert torch.equal(x, before)
 
 
 @with_int8

@@ -51,8 +51,8 @@ class PackedLinear(nn.Module):
 class Int8Linear(nn.Module):
     """A linear layer of integers: 255 steps for a row of the weights, and for each token.
 
-    A token has a scale of its own, so that its vector does not hang on which patches are computed with it, and sums of
-    integers are exact. Torch's own dynamic layers have one scale for a whole batch, and are to be removed.
+    A token has a scale of its own, so that its vector does not depend on which patches are computed with it; and sums
+    of integers are exact. Torch's own dynamic layers have one scale for a whole batch, and are to be removed.
     """
 
     def __init__(self, linear: nn.Linear, activation: Activation = "none") -> None:
@@ -74,10 +74,10 @@ class Int8Linear(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The layer's result, shape (..., features)."""
-        tokens = x.flatten(end_dim=-2).float()
+        tokens = x.flatten(end_dim=-2).float()  # of float32 the caller's own, which must stay as they are
         most = torch.maximum(tokens.amax(dim=-1, keepdim=True), -tokens.amin(dim=-1, keepdim=True)).clamp_min_(TINY)
         # The product wants integers without a sign, and torch is eight times slower in making those.
-        steps = tokens.mul_(STEPS / most).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
+        steps = (tokens * (STEPS / most)).round_().to(torch.int8).view(torch.uint8).bitwise_xor_(128)
         product = torch.ops.onednn.qlinear_pointwise(
             steps, 1.0, 128, self._weight, self._scale, self._zero, None, 1.0, 0, self._dtype, "none", [], ""
         )
