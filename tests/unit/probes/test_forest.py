@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from earthprobe.errors import UserError
 from earthprobe.probes import binned_forest, extra_trees, forest, random_forest
 from earthprobe.probes.interface import Data
 from sklearn.ensemble import ExtraTreesClassifier, RandomForestClassifier
@@ -73,6 +74,8 @@ def test_trees_of_several_jobs_are_one_forest_to_the_byte(data: Data, kind: str,
     for split in ("val", "test"):
         assert together.scores[split].tobytes() == whole.scores[split].tobytes()
     assert together.chosen == whole.chosen
+    with pytest.raises(UserError, match="--parts hold 8 trees, and the probe has 11: give each part once"):
+        module.gathered(data, parts=parts[:3], threads=1, n_estimators=11, **options)
     for fitted, name in ((whole, "whole"), (together, "together")):
         fitted.save(tmp_path / name)
     assert (tmp_path / "together").read_bytes() == (tmp_path / "whole").read_bytes()

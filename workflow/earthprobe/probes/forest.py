@@ -18,6 +18,7 @@ import safetensors.numpy
 import sklearn
 from sklearn.utils import check_random_state
 
+from earthprobe.errors import UserError
 from earthprobe.probes.distinct import distinct_rows
 from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.progress import Progress
@@ -150,10 +151,16 @@ def write_part(path: Path, grown: Iterable[Grown]) -> None:
     path.write_bytes(safetensors.numpy.save(arrays))
 
 
+def count_of_part(path: Path) -> int:
+    """How many trees :func:`write_part` wrote."""
+    with safetensors.safe_open(path, "np") as file:
+        return sum(key.endswith(".exact") for key in file.keys())  # noqa: SIM118 - no dictionary
+
+
 def read_part(path: Path) -> Iterator[Grown]:
     """The trees that :func:`write_part` wrote, one after the other."""
+    count = count_of_part(path)
     with safetensors.safe_open(path, "np") as file:
-        count = sum(key.endswith(".exact") for key in file.keys())  # noqa: SIM118 - no dictionary
         for number in range(count):
             tree = Tree(**{field.name: file.get_tensor(f"{number}.{field.name}") for field in fields(Tree)})
             rows = {split: file.get_tensor(f"{number}.rows.{split}") for split in SCORED}
@@ -163,7 +170,14 @@ def read_part(path: Path) -> Iterator[Grown]:
 def put_together(
     data: Data, *, said: Mapping[str, Any], parts: Sequence[Path], n_estimators: int = 100, **_: Any
 ) -> Fitted:
-    """The forest of trees that several jobs have grown; what else a probe is told is in them."""
+    """The forest of trees that several jobs have grown, which all other options have shaped already.
+
+    Raises:
+        UserError: there are more or fewer trees than the forest has.
+    """
+    grown = [count_of_part(path) for path in parts]
+    if sum(grown) != n_estimators:
+        raise UserError(f"--parts hold {sum(grown)} trees, and the probe has {n_estimators}: give each part once")
     return fitted(chain.from_iterable(map(read_part, parts)), data, n_estimators, said)
 
 
@@ -227,7 +241,7 @@ def shrink(tree: Any, known: list[npt.NDArray[np.bool_]] | OneOf) -> tuple[Tree,
 
     Args:
         tree: a ``sklearn.tree._tree.Tree``.
-        known: a class, the values that it has in train: in a class that train has always or never, the share is 1 or 0.
+        known: of each class, the values that occur in train: where it has one alone, the share is that, 1 or 0.
     """
     leaf = tree.children_left < 0
     if isinstance(known, OneOf):

@@ -64,7 +64,10 @@ def run(
         scores: columns ``patch_id``, ``split``, ``scores``, ``targets``; val first, each split by ``patch_id``. Where
             the index has folds, every patch is in ``test`` once a repeat (``repeat``), scored by a probe that has not
             seen its fold (``fold``), and in ``val`` once, scored by the probe that chose on it.
-        model: the model's file; of folds that of a probe fitted on all patches, a fifth of which it chose on.
+        model: the model's file; of folds that of a probe that chose on one fold and was fitted on all others.
+
+    Raises:
+        UserError: ``parts`` are of a probe that is no forest, or are not grown on the train patches as they are.
     """
     entry = entry_of("probes", probe, "--probe")
     protocol, entry = entry.get("protocol"), applied(entry)
@@ -72,11 +75,15 @@ def run(
         entry.pop(alike, None)
     options = {key: value for key, value in entry.items() if key not in ("kind", "scale")}
     module = registry.load("probes", entry["kind"])
+    if parts and not hasattr(module, "gathered"):
+        raise UserError(f"--parts: a probe of kind {entry['kind']} has no trees")
     fit = partial(module.gathered, parts=parts) if parts else module.fit
     with replacing(scores) as scores_part, replacing(model) as model_part:
         classes, said = classes_of(index, label_set), read_metadata(index)
         task, scale = said["tasks"][label_set], entry.get("scale", True)
         fitting = Fitting(entry["kind"], partial(fit, **options), threads, task, scale, permute)
+        if parts and (permute is not None or budget is not None or said.get("folds")):
+            raise UserError("--parts: trees are grown on the split as it is: leave out --permute, --budget and folds")
         if said.get("folds"):
             rows = rows_of(features, index, label_set)
             scored = fitting.over_folds(features, rows, len(classes), said["folds"], budget)

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from earthprobe import registry
 from earthprobe.config import entry_of
+from earthprobe.errors import UserError
 from earthprobe.probes.data import load
 from earthprobe.probes.forest import share_of, write_part
 from earthprobe.storage.files import replacing
@@ -37,13 +38,20 @@ def run(
         threads: CPU threads.
         buffer: train patches this near to a test patch, in cells of 1.2 km, are left out.
         output: the trees, and where val and test come to in them.
+
+    Raises:
+        UserError: there is no such part, no such label set, or the probe is no forest.
     """
+    if not 0 <= part < parts:
+        raise UserError(f"--part {part}: of {parts} parts, the first is 0 and the last {parts - 1}")
     entry = entry_of("probes", probe, "--probe")
+    module = registry.load("probes", entry["kind"])
+    if not hasattr(module, "trees"):
+        raise UserError(f"--probe: a probe of kind {entry['kind']} has no trees")
     options = {key: value for key, value in entry.items() if key not in NOT_OF_TREES}
+    classes = classes_of(index, label_set)
     task, scale = read_metadata(index)["tasks"][label_set], entry.get("scale", True)
-    data = load(features, index, label_set, len(classes_of(index, label_set)), task, scale, buffer)
     numbers = share_of(entry["n_estimators"], part, parts)
     with replacing(output) as written:
-        write_part(
-            written, registry.load("probes", entry["kind"]).trees(data, threads=threads, numbers=numbers, **options)
-        )
+        data = load(features, index, label_set, len(classes), task, scale, buffer)
+        write_part(written, module.trees(data, threads=threads, numbers=numbers, **options))
