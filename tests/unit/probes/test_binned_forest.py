@@ -136,3 +136,25 @@ def test_of_classes_that_exclude_each_other_shares_add_up(data: Data):
     scores = binned_forest.fit(data, threads=2, n_estimators=20).scores["test"]
     np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-5)
     assert (scores.argmax(axis=1) == data.parts["test"].targets.argmax(axis=1)).mean() > 0.95
+
+
+def test_a_constant_feature_counts_among_those_that_are_tried():
+    """How often the root takes the one feature that tells classes apart, beside a poor one and two constant ones."""
+    bins = np.zeros((400, 4), np.uint8)
+    bins[:, 0] = np.arange(400) % 2
+    bins[:, 1] = np.arange(400) // 2 % 2
+    targets = np.stack([bins[:, 0] > 0, bins[:, 0] == 0], axis=1)
+    ones = np.ones(400, np.int32)
+    starts, sets = np.arange(401, dtype=np.int32), bins[:, 0].astype(np.int32)
+    of = binned_data.Patches(np.ascontiguousarray(bins.T), starts, targets.argmax(axis=1).astype(np.int32), sets, ones)
+    limits = binned_data.Limits(2, 1, 1, 2, 2)
+    ours = theirs = 0
+    for seed in range(600):
+        nodes = binned_data.Nodes(*(np.empty(800, np.int32) for _ in range(4)))
+        binned_trees.grow(of, bins, np.arange(400, dtype=np.int32), nodes, limits, seed * 7919)
+        ours += nodes.feature[0] == 0
+        tree = DecisionTreeClassifier(max_depth=1, max_features=2, random_state=seed).fit(bins, bins[:, 0])
+        theirs += tree.tree_.feature[0] == 0
+    # Of two that are drawn it is one, or it is the first of two that is not constant: 1/2 + 1/6 x 1/2.
+    assert abs(theirs / 600 - 7 / 12) < 0.07
+    assert abs(ours / 600 - 7 / 12) < 0.07

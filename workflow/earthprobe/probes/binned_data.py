@@ -1,4 +1,8 @@
-"""What the compiled growing of trees over binned features works on."""
+"""What the compiled growing of trees over binned features works on.
+
+What numba has compiled is kept until its own file changes: who changes fields here edits ``binned_trees`` and
+``binned_leaves``, too.
+"""
 
 from typing import NamedTuple
 

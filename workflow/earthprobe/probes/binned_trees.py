@@ -5,10 +5,10 @@ impurity of both sides together, summed over the classes, is least where
 
     S_left / W_left + S_right / W_right
 
-is greatest, S being the sum over the classes of the squared weight P that has the class, and W the weight of a side:
-all else in the weighted sum of p (1 - p), with p = P / W, is the same wherever the split is. A patch that goes to the
-left changes S_left by its own classes alone, which are 3 of 43 in BigEarthNet; and with P of the whole node, which is
-the same for all features, S_right is S - 2 sum(P P_left) + S_left.
+is greatest, P being the weight of the patches of a side that have a class, S the sum over the classes of P squared,
+and W the weight of the side: all else in the weighted sum of p (1 - p), with p = P / W, is the same wherever the split
+is. A patch that goes to the left changes S_left by its own classes alone, which are 3 of 43 in BigEarthNet; and with P
+of the whole node, which is the same for all features, S_right is S - 2 sum(P P_left) + S_left.
 
 The patches of a node keep their order, so that large nodes read a feature from its start to its end. Of :data:`NEAR`
 patches or fewer all features are copied side by side, where the processor's cache holds them.
@@ -158,10 +158,11 @@ def _split(of: Any, here: Any, limits: Any, room: Any, many: Any) -> Any:
             across += totals[of.classes[one]]
         room.across[k] = of.weights[patch] * across
     whole = (weight, squares)
-    features, best, feature, edge, seen = room.features, -1.0, -1, -1, 0
+    features, best, feature, edge, constant = room.features, -1.0, -1, -1, 0
     for drawn in range(len(features)):
-        # What parts a node into two pure ones cannot be bettered.
-        if seen >= limits.tried or best >= most * (1 - 1e-12):
+        # As scikit-learn has it: a feature of one bin counts, but at least one of several is tried. And what parts a
+        # node into two pure ones cannot be bettered.
+        if (drawn >= limits.tried and drawn > constant) or best >= most * (1 - 1e-12):
             break
         other = drawn + _draw(room.state, len(features) - drawn)
         features[drawn], features[other] = features[other], features[drawn]
@@ -169,8 +170,7 @@ def _split(of: Any, here: Any, limits: Any, room: Any, many: Any) -> Any:
             found, gain = _edge_of_few(of, features[drawn], here, whole, limits.least, room)
         else:
             found, gain = _edge_of_many(of, features[drawn], here, whole, limits.least, room)
-        # As scikit-learn has it: a feature of one bin counts, but at least one of several is tried.
-        seen += found != -2 or feature >= 0
+        constant += found == -2
         if found >= 0 and gain > best:
             best, feature, edge = gain, features[drawn], found
     return feature, edge
