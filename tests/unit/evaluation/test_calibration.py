@@ -7,12 +7,11 @@ from scipy.special import expit, softmax
 from sklearn.calibration import calibration_curve
 from sklearn.metrics import log_loss
 
-RNG = np.random.default_rng(11)
-
 
 def test_bins_are_scikit_learns():
-    scores = RNG.random((400, 6)).astype(np.float32)
-    targets = RNG.random((400, 6)) < scores**2
+    rng = np.random.default_rng(11)
+    scores = rng.random((400, 6)).astype(np.float32)
+    targets = rng.random((400, 6)) < scores**2
     bins = reliability(targets, scores)
     share, score = calibration_curve(targets.ravel(), scores.ravel(), n_bins=15)
     np.testing.assert_allclose([one.share for one in bins], share, rtol=1e-6)
@@ -25,17 +24,20 @@ def test_bins_are_scikit_learns():
 
 @pytest.mark.parametrize("heat", [0.5, 1.0, 3.0])
 def test_the_temperature_of_scores_that_are_too_sure_is_found(heat: float):
-    logits = RNG.normal(size=(20_000, 5))
-    targets = RNG.random(logits.shape) < expit(logits)
+    rng = np.random.default_rng(11)
+    logits = rng.normal(size=(20_000, 5))
+    targets = rng.random(logits.shape) < expit(logits)
     found = temperature(targets, expit(logits * heat).astype(np.float32), "multilabel")
     assert found == pytest.approx(heat, rel=0.05)
-    np.testing.assert_allclose(tempered(expit(logits * heat), heat, "multilabel"), expit(logits), atol=2e-3)
+    # Scores are kept 1e-6 away from 0 and 1, which three times the logit of a few is not.
+    np.testing.assert_allclose(tempered(expit(logits * heat), heat, "multilabel"), expit(logits), atol=5e-3)
 
 
 def test_of_one_class_a_patch_the_softmax_is_tempered():
-    logits = RNG.normal(size=(20_000, 5)) * 2
+    rng = np.random.default_rng(11)
+    logits = rng.normal(size=(20_000, 5)) * 2
     shares = softmax(logits, axis=1)
-    true = (shares.cumsum(axis=1) < RNG.random((20_000, 1))).sum(axis=1)
+    true = (shares.cumsum(axis=1) < rng.random((20_000, 1))).sum(axis=1)
     scores = softmax(2 * logits, axis=1).astype(np.float32)
     found = temperature(np.eye(5, dtype=bool)[true], scores, "single")
     assert found == pytest.approx(2, rel=0.05)

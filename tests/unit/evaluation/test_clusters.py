@@ -1,6 +1,8 @@
 """Which patches are drawn together."""
 
 import polars as pl
+import pytest
+from earthprobe.errors import UserError
 from earthprobe.evaluation.clusters import NAMES, PLURAL, clusters
 
 
@@ -29,6 +31,11 @@ def test_auto_takes_tiles_where_there_are_twenty_and_scenes_else():
 
 def test_folds_take_groups_since_a_tile_is_in_several():
     assert clusters(rows(25, folds=[[0]] * 100), "auto").kind == "scene"
+
+
+def test_another_kind_is_refused():
+    with pytest.raises(UserError, match="no clusters called 'tiles': expected auto or tile, block, scene, patch"):
+        clusters(rows(25), "tiles")
 
 
 def test_blocks_are_ten_cells_wide():

@@ -72,8 +72,18 @@ def test_the_truth_lies_in_95_of_100_intervals():
 
 def test_repeats_that_differ_widen_an_interval():
     targets, scores = case("multilabel", 200)
-    other = case("multilabel", 200)[1]
+    other = case("multilabel", 200, seed=4)[1]
     groups = np.arange(200)
     alike = evaluated(targets, [[plain(scores, 0.5), plain(scores, 0.5)]], groups, "multilabel").overall["map_macro"]
     apart = evaluated(targets, [[plain(scores, 0.5), plain(other, 0.5)]], groups, "multilabel").overall["map_macro"]
     assert apart[1] - apart[0] > 1.5 * (alike[1] - alike[0])
+
+
+def test_a_calibration_error_is_never_below_zero():
+    """Of scores that promise the truth, a draw's error is all chance, and greater than the figure."""
+    targets = np.tile([[True, False], [False, True], [False, False], [False, False]], (60, 1))
+    scores = np.full(targets.shape, 0.25, np.float32)
+    found = evaluated(targets, [[plain(scores, 0.5)]], np.arange(240), "multilabel")
+    assert found.values["ece_macro"] < 1e-6
+    low, high = found.overall["ece_macro"]
+    assert 0 == low < high < 0.05

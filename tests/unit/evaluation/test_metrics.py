@@ -94,3 +94,10 @@ def test_a_mean_over_batches_is_not_the_mean_over_all():
     each = [metrics.average_precision_score(targets[part], scores[part], average="micro") for part in parts]
     assert map_micro_of_batches(targets, scores) == pytest.approx(np.average(each, weights=[64, 64, 22]))
     assert map_micro_of_batches(targets, scores) != pytest.approx(overall(targets, scores, 0.5)["map_micro"], abs=1e-3)
+
+
+def test_kappa_of_one_class_alone_is_that_of_chance():
+    """Where scikit-learn has no number, which JSON could not hold."""
+    targets = np.tile([True, False], (9, 1))
+    assert overall(targets, targets.astype(np.float32), 0.5, "single")["kappa"] == 0
+    assert overall(targets, (~targets).astype(np.float32), 0.5, "single")["kappa"] == 0

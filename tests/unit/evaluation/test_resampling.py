@@ -21,17 +21,16 @@ from earthprobe.evaluation.resampling import (
 )
 from earthprobe.evaluation.runs import RULES, Run, plain
 
-RNG = np.random.default_rng(3)
 
-
-def case(task: str, patches: int = 80, classes: int = 6) -> tuple[np.ndarray, np.ndarray]:
+def case(task: str, patches: int = 80, classes: int = 6, seed: int = 3) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
     if task == "single":
-        true = RNG.integers(0, classes, patches)
+        true = rng.integers(0, classes, patches)
         targets = np.eye(classes, dtype=bool)[true]
     else:
-        targets = RNG.random((patches, classes)) < 0.3
+        targets = rng.random((patches, classes)) < 0.3
         targets[:, -1] = False
-    scores = (targets * 0.3 + RNG.random((patches, classes))).round(1).astype(np.float32) / 1.3  # with equal scores
+    scores = (targets * 0.3 + rng.random((patches, classes))).round(1).astype(np.float32) / 1.3  # with equal scores
     return targets, scores
 
 
@@ -60,7 +59,7 @@ def test_draws_under_each_rule_and_of_calibration_are_scikit_learns():
     thresholds = {
         "fixed": np.full((1, 6), 0.5, np.float32),
         "global": np.full((1, 6), 0.3, np.float32),
-        "per_class": RNG.random((80, 6)).astype(np.float32),  # of folds, each patch has its own
+        "per_class": np.random.default_rng(4).random((80, 6)).astype(np.float32),  # of folds, each patch has its own
     }
     run = Run(scores, thresholds, scores**2, [1.0])
     member = numbered([f"c{i % 9}" for i in range(80)])
@@ -102,8 +101,9 @@ def test_draws_under_each_rule_and_of_calibration_are_scikit_learns():
 
 
 def test_average_precision_is_scikit_learns_with_weights():
-    targets, scores = RNG.random(2000) < 0.2, RNG.random(2000).round(2).astype(np.float32)
-    weights = RNG.integers(0, 4, (2000, 600)).astype(np.uint16)
+    rng = np.random.default_rng(3)
+    targets, scores = rng.random(2000) < 0.2, rng.random(2000).round(2).astype(np.float32)
+    weights = rng.integers(0, 4, (2000, 600)).astype(np.uint16)
     draws = Draws(np.arange(2000, dtype=np.int32), weights)
     got = average_precisions(targets[:, None], scores[:, None], draws)[:, 0]
     for draw in (0, 249, 250, 599):
@@ -133,7 +133,7 @@ def test_each_cluster_is_left_out_once():
 
 @pytest.mark.parametrize("clusters", [7, 250])
 def test_all_draws_lie_side_by_side(clusters: int):
-    member = numbered(RNG.permutation(1000) % clusters)
+    member = numbered(np.random.default_rng(3).permutation(1000) % clusters)
     weights = all_draws(member, 40, seed=2).weights
     parts = [np.ones((clusters, 1)), drawn(member, 40, seed=2).weights, without_one(member).weights]
     np.testing.assert_array_equal(weights, np.hstack(parts))
@@ -143,7 +143,7 @@ def test_all_draws_lie_side_by_side(clusters: int):
 def test_sums_are_exact_however_large_clusters_are(size: int):
     """Whole numbers are added in single precision where that holds them, and in double where it does not."""
     member = np.arange(64 * size, dtype=np.int32) % 64
-    weights = RNG.integers(0, 9, (64, 5)).astype(np.uint16)
+    weights = np.random.default_rng(3).integers(0, 9, (64, 5)).astype(np.uint16)
     mask = np.ones((len(member), 1), bool)
     mask[:: 3 * 64] = False
     want = weights.T.astype(object) @ np.bincount(member[mask[:, 0]], minlength=64).astype(object)
@@ -153,5 +153,5 @@ def test_sums_are_exact_however_large_clusters_are(size: int):
 def test_sums_of_more_clusters_than_are_multiplied_at_once():
     member = np.arange(10_000, dtype=np.int32)
     draws = drawn(member, 3, seed=0)
-    mask = RNG.random((10_000, 2)) < 0.5
+    mask = np.random.default_rng(3).random((10_000, 2)) < 0.5
     np.testing.assert_array_equal(summed(mask, draws), draws.weights.T.astype(float) @ mask)

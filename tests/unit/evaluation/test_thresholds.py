@@ -5,12 +5,11 @@ import pytest
 from earthprobe.evaluation.thresholds import tuned
 from sklearn.metrics import fbeta_score
 
-RNG = np.random.default_rng(7)
-
 
 def case(patches: int = 120, classes: int = 5, digits: int = 2) -> tuple[np.ndarray, np.ndarray]:
-    targets = RNG.random((patches, classes)) < RNG.uniform(0.05, 0.6, classes)
-    scores = np.clip(0.3 * targets + RNG.normal(0.3, 0.2, targets.shape), 0, 1).round(digits).astype(np.float32)
+    rng = np.random.default_rng(7)
+    targets = rng.random((patches, classes)) < rng.uniform(0.05, 0.6, classes)
+    scores = np.clip(0.3 * targets + rng.normal(0.3, 0.2, targets.shape), 0, 1).round(digits).astype(np.float32)
     return targets, scores
 
 

@@ -5,12 +5,13 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from earthprobe.errors import UserError
 from earthprobe.evaluation.intervals import evaluated
 from earthprobe.evaluation.metrics import by_class, map_micro_of_batches, overall
 from earthprobe.evaluation.runs import runs_of
 from earthprobe.steps import evaluate
 from earthprobe.storage.parquet import read_metadata, with_metadata
-from earthprobe.storage.scores import of_test, read_scores
+from earthprobe.storage.scores import Scores, of_test, read_scores, write_scores
 from sklearn.metrics import fbeta_score
 
 from tests.unit.evaluation.test_metrics import random_case
@@ -103,3 +104,35 @@ def test_files(tmp_path: Path):
     bins = pl.read_csv(tmp_path / "calibration.csv")
     assert bins.filter(pl.col("scores") == "plain")["pairs"].sum() == 120 * 7
     assert bins["scores"].value_counts()["count"].to_list() == [15, 15]
+
+
+def test_test_patches_of_one_cluster_are_refused(tmp_path: Path):
+    """All draws would be alike, and any difference sure."""
+    targets, scores = random_case(0)
+    metadata = {"classes": list("abcdefg"), "task": "multilabel", "features": {"archive": "a"}}
+    ids, splits = [f"p{i}" for i in range(200)], ["val"] * 80 + ["test"] * 120
+    write_scores(tmp_path / "scores.parquet", Scores(ids, splits, scores, targets), metadata)
+    pl.DataFrame(
+        {
+            "patch_id": ids,
+            "tile": ["t1"] * 80 + ["t2"] * 120,
+            "column": pl.Series([0] * 200, dtype=pl.Int16),
+            "row": pl.Series([0] * 200, dtype=pl.Int16),
+            "group": ["g"] * 200,
+        }
+    ).write_parquet(tmp_path / "index.parquet")
+
+    def run(cluster: str, metrics: int = 1, scores: int = 1) -> None:
+        evaluate.run(
+            scores=[tmp_path / "scores.parquet"] * scores,
+            index=tmp_path / "index.parquet",
+            threshold=0.5,
+            cluster=cluster,
+            draws=20,
+            **{name: [tmp_path / name] * metrics for name in ("metrics", "per_class", "drawn", "calibration")},
+        )
+
+    with pytest.raises(UserError, match=r"intervals.cluster: all test patches are of one tile, t2, .* take auto or"):
+        run("tile")
+    with pytest.raises(UserError, match="--scores: 3 files for 2 of --metrics"):
+        run("patch", metrics=2, scores=3)

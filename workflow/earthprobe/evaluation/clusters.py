@@ -4,6 +4,8 @@ from typing import NamedTuple
 
 import polars as pl
 
+from earthprobe.errors import UserError
+
 CELLS = 10
 """Cells along a side of a block: 12 km."""
 
@@ -39,6 +41,9 @@ def clusters(rows: pl.DataFrame, kind: str) -> Clusters:
         rows: of ``index.parquet``, of the patches that are drawn.
         kind: one of :data:`NAMES`, or ``auto``: tiles where there are enough of them, else scenes, which a table calls
             groups; of folds these, since no other is whole in a fold; and patches where nothing else is known.
+
+    Raises:
+        UserError: there is no such kind.
     """
     if kind == "auto":
         kind = _chosen(rows)
@@ -66,4 +71,6 @@ def _column(kind: str) -> pl.Expr:
             return pl.concat_str(["tile", pl.col("column") // CELLS, pl.col("row") // CELLS], separator="_")
         case "scene" | "group":
             return pl.col("group")
-    return pl.col("patch_id")
+        case "patch":
+            return pl.col("patch_id")
+    raise UserError(f"there are no clusters called {kind!r}: expected auto or {', '.join(NAMES)}")

@@ -142,8 +142,8 @@ def weights_of_runs(seeds: int, repeats: int, draws: int, seed: int) -> Doubles:
 
 
 def shifted(name: str, values: Doubles, estimate: float) -> Doubles:
-    """The draws of a metric, those of :data:`SHIFTED` around the figure."""
-    return values - values.mean() + estimate if name in SHIFTED else values
+    """The draws of a metric, those of :data:`SHIFTED` around the figure as far as such errors go."""
+    return np.clip(values - values.mean() + estimate, 0, 1) if name in SHIFTED else values
 
 
 def interval(values: Doubles, estimate: float, left_out: Doubles | None = None, level: float = LEVEL) -> Interval:

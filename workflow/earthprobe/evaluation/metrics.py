@@ -129,6 +129,14 @@ def of_classes(name: str, **options: Any) -> Score:
     return score
 
 
+def kappa(targets: Bools, predicted: Bools, scores: Floats) -> float:
+    """Cohen's kappa; 0 where there is one class alone and it is predicted, which chance would do as well."""
+    from sklearn.metrics import cohen_kappa_score
+
+    classes = range(targets.shape[1])
+    return float(np.nan_to_num(cohen_kappa_score(targets.argmax(axis=1), scores.argmax(axis=1), labels=classes)))
+
+
 def f1_macro(targets: Bools, predicted: Bools, scores: Floats) -> float:
     """The mean over all classes of F1."""
     from sklearn.metrics import f1_score
@@ -147,7 +155,7 @@ SINGLE = (
     Metric("accuracy", "accuracy %", "percent", of_classes("accuracy_score")),
     Metric("balanced_accuracy", "balanced accuracy %", "percent", of_classes("balanced_accuracy_score")),
     Metric("f1_macro", "F1 macro %", "percent", f1_macro),
-    Metric("kappa", "kappa", "plain", of_classes("cohen_kappa_score")),
+    Metric("kappa", "kappa", "plain", kappa),
     Metric("top5_accuracy", "top-5 accuracy %", "percent", top5),
 )
 

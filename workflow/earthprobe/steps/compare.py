@@ -68,7 +68,7 @@ def run(
         md: the pairs by the metric that feature sets are compared by, in points.
 
     Raises:
-        UserError: a pair names no row, or two rows have no test patch in common.
+        UserError: a pair names no row, or two rows have no test patches in common, or those of one cluster alone.
     """
     starts = [0, *accumulate(files or [1] * len(rows))]
     table = {
@@ -162,6 +162,11 @@ def _in_common(one: Row, other: Row, index: Path) -> tuple[list[dict[str, Figure
         pl.read_parquet(index, columns=columns), on="patch_id", how="left", maintain_order="left"
     )
     names = clusters(here, said["cluster"]).names
+    if said["cluster"] != "patch" and len(set(names)) == 1:
+        raise UserError(
+            f"{one.name} and {other.name} have test patches of one {said['cluster']} alone in common, {names[0]}, which"
+            " says nothing of how sure a difference is: compare others (config: compare)"
+        )
     figures = []
     for test in tests:
         place = {patch_id: row for row, patch_id in enumerate(test.ids)}

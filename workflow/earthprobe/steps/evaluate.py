@@ -15,7 +15,7 @@ from earthprobe.describe import describe_data, describe_weights
 from earthprobe.errors import UserError
 from earthprobe.evaluation.calibration import Bin, reliability
 from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
-from earthprobe.evaluation.clusters import clusters
+from earthprobe.evaluation.clusters import NAMES, clusters
 from earthprobe.evaluation.intervals import DRAWS, LEVEL, Evaluated, evaluated
 from earthprobe.evaluation.metrics import BATCHED, METRICS_OF, PER_CLASS, by_class, map_micro_of_batches, overall
 from earthprobe.evaluation.runs import RULES, Runs, runs_of
@@ -74,7 +74,12 @@ def run(
             all repeats.
         drawn: the metrics of each draw, for comparisons.
         calibration: CSV of what scores promise, and what is true.
+
+    Raises:
+        UserError: seeds have other test patches than each other, or all of these lie in one cluster.
     """
+    if not metrics or len(scores) % len(metrics):
+        raise UserError(f"--scores: {len(scores)} files for {len(metrics)} of --metrics: give each row as many seeds")
     rows = pl.read_parquet(index, columns=[name for name in pl.read_parquet_schema(index) if name in CLUSTERED_BY])
     seeds = len(scores) // len(metrics)
     for number, paths in enumerate(zip(metrics, per_class, drawn, calibration, strict=True)):
@@ -93,8 +98,13 @@ def _evaluate(
     task, row = source["task"], runs_of(tests, threshold, source["task"])
     here = pl.DataFrame({"patch_id": row.ids}).join(rows, on="patch_id", how="left", maintain_order="left")
     kind, names = clusters(here, cluster)
+    if kind != "patch" and len(set(names)) == 1:
+        raise UserError(
+            f"config: intervals.cluster: all test patches are of one {kind}, {names[0]}, which says nothing of how sure"
+            f" figures are: take auto or another of {', '.join(NAMES)}"
+        )
     sure = evaluated(row.targets, row.runs, names, task, draws, seed)
-    # Of patches that are drawn one by one, as most do, for comparison.
+    # Of patches that are drawn one by one, as most studies do, for comparison.
     single = (
         sure if kind == "patch" else evaluated(row.targets, row.runs, row.ids, task, draws, seed, calibration=False)
     )
