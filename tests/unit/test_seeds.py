@@ -37,6 +37,11 @@ def test_each_seed_of_a_feature_set_is_one_of_its_own():
             "probes.linear.seeds: nothing of a linear is drawn at",
         ),
         (
+            {"rcf": RCF},
+            {"forest": {"kind": "random_forest", "seed": 2**32 - 2, "seeds": 3}},
+            "probes.forest: the last of 3 seeds would be above 4294967295",
+        ),
+        (
             {"pixels": {"kind": "statistics", "bands": ["VV"], "seeds": 2}},
             {"linear": {"kind": "linear"}},
             "features.pixels.seeds: nothing of a statistics is drawn at random: leave it out",

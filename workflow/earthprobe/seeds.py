@@ -24,6 +24,9 @@ def with_seed(entry: Mapping[str, Any], number: int) -> dict[str, Any]:
     return own
 
 
+LAST = 2**32 - 1
+"""The greatest seed that all generators take."""
+
 ENSEMBLE = "_ensemble"
 """How the mean over the seeds of a probe is called, after the probe."""
 
@@ -36,7 +39,7 @@ def check_seeds(features: Mapping[str, Mapping[str, Any]], probes: Mapping[str, 
         probes: the probes by their names.
 
     Raises:
-        UserError: an entry has no seed, or a name is taken.
+        UserError: an entry has no seed, its last one is too great, or a name is taken.
     """
     for room, entries in (("features", features), ("probes", probes)):
         for name, entry in entries.items():
@@ -45,6 +48,8 @@ def check_seeds(features: Mapping[str, Mapping[str, Any]], probes: Mapping[str, 
                 raise UserError(
                     f"config: {room}.{name}.seeds: nothing of a {entry['kind']} is drawn at random: leave it out"
                 )
+            if entry.get("seed", 0) + entry["seeds"] - 1 > LAST:
+                raise UserError(f"config: {room}.{name}: the last of {entry['seeds']} seeds would be above {LAST}")
     for name in probes:
         if f"{name}{ENSEMBLE}" in probes:
             raise UserError(f"config: probes.{name}{ENSEMBLE}: so is the mean over seeds of {name} called: rename it")

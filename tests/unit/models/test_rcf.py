@@ -1,6 +1,6 @@
 """Random convolutional features against torchgeo's."""
 
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -26,16 +26,28 @@ def test_whitening_is_torchgeos():
     np.testing.assert_allclose(rcf.whitened(cuts), theirs, rtol=1e-3, atol=1e-3)
 
 
-def test_empirical_filters_come_from_train_patches(tmp_path: Path):
-    asked = []
+def test_empirical_filters_come_from_train_patches(monkeypatch: pytest.MonkeyPatch):
+    asked, whitened = [], []
 
     def samples(count: int, seed: int) -> np.ndarray:
         asked.append((count, seed))
         return np.random.default_rng(seed).normal(5, 2, (count, 2, 12, 12)).astype(np.float32)
 
+    def keep(cuts: np.ndarray, whiten: Callable[[np.ndarray], np.ndarray] = rcf.whitened) -> np.ndarray:
+        whitened.append((cuts, whiten(cuts)))
+        return whitened[-1][1]
+
+    monkeypatch.setattr(rcf, "whitened", keep)
     inputs = INPUTS._replace(mean=[5.0, 5.0], std=[2.0, 2.0])
     first, again, other = (rcf.fit(samples, inputs, features=32, seed=seed)["filters"] for seed in (1, 1, 2))
     assert first.shape == (16, 2, 3, 3)
     assert asked == [(16, 1), (16, 1), (16, 2)]
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
+    cuts, filters = whitened[0]
+    np.testing.assert_array_equal(first, filters)
+    # Each is a part of its own patch, normalised by the train split.
+    windows = np.lib.stride_tricks.sliding_window_view((samples(16, 1) - 5) / 2, (3, 3), axis=(2, 3))
+    for cut, window in zip(cuts, windows, strict=True):
+        found = np.isclose(window.transpose(1, 2, 0, 3, 4), cut, atol=1e-6).all(axis=(2, 3, 4))
+        assert found.sum() == 1

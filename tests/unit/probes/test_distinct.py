@@ -19,7 +19,7 @@ def test_rows_are_numpys_in_their_order(rows: int, columns: int, values: int):
 
 
 def test_rows_whose_hashes_meet_are_told_apart():
-    """All slots of the table are needed: each row is one of its own."""
+    """Of 32,768 rows in 131,072 slots, several come to the same one."""
     matrix = np.arange(40_000, dtype=float).reshape(-1, 1) % 32_768
     got, which = distinct_rows(matrix)
     assert got[:, 0].tolist() == list(range(32_768))

@@ -13,7 +13,7 @@ FACTOR = np.uint64(0x9E3779B97F4A7C15)
 
 
 def distinct_rows(rows: npt.NDArray[np.float64]) -> tuple[npt.NDArray[np.float64], Ints]:
-    """What ``np.unique(rows, axis=0, return_inverse=True)`` gives, without sorting all rows and the lock of Python.
+    """What ``np.unique(rows, axis=0, return_inverse=True)`` gives, without sorting, and without Python's lock.
 
     Args:
         rows: shape (rows, columns), none of them -0 or NaN.

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import polars as pl
 import pyarrow as pa
 import pyarrow.parquet as pq
+import torch
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.errors import UserError
@@ -58,6 +59,7 @@ def run(
     Raises:
         UserError: there are hardly any of these patches.
     """
+    torch.set_num_threads(threads)  # of the search for neighbours
     with replacing(output) as part:
         ids = pl.read_parquet(features, columns=["patch_id"]).with_row_index("row")
         chosen = ids.join(pl.read_parquet(sample), on="patch_id", how="semi", maintain_order="left")
