@@ -4,24 +4,20 @@ import argparse
 import json
 import os
 import platform
-import resource
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import torch
 from earthprobe.storage.files import write_csv
 
 from bench.measure import ROWS
+from bench.tools import Load
 
 COLUMNS = ("name", "ours", "other", "unit", "ratio", "ratios", "limit", "share_of_limit", "others_at_work")
 
 ONE = "from bench.measure import main; print(*main(), sep='\\n')"
 """Measures a row. No module is the main one, which each process that is started would import with all its imports."""
-
-BUSY = 0.15
-"""The share of all cores that others may take before a row is worth little: ratios last of what is hurt less."""
 
 
 def machine() -> str:
@@ -57,32 +53,7 @@ def main() -> None:
         row = tuple(shown(columns[column]) for column in COLUMNS)
         rows.append(row)
         print(format_row(row), flush=True)
-    write_csv(options.output, COLUMNS, rows)
-
-
-class Load:
-    """What others do on the machine while a row is measured."""
-
-    def __init__(self) -> None:
-        self.start = self._now()
-
-    def _now(self) -> tuple[float, float, float]:
-        """Seconds: by the clock, of all processors at work, and of what was started here and has ended."""
-        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
-        user, nice, system, _, _, irq, softirq, steal = fields
-        mine = resource.getrusage(resource.RUSAGE_CHILDREN)
-        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
-        return time.monotonic(), busy, mine.ru_utime + mine.ru_stime
-
-    def others(self) -> float:
-        """The share of all cores that others took since this was made."""
-        clock, busy, mine = (now - then for now, then in zip(self._now(), self.start, strict=True))
-        return max(0.0, busy - mine) / (clock * (os.cpu_count() or 1))
-
-    def said(self) -> str:
-        """The share in percent, and whether the row is worth little."""
-        share = self.others()
-        return f"{100 * share:.0f} %{': too much' if share > BUSY else ''}"
+        write_csv(options.output, COLUMNS, rows)  # so that a row that fails takes none with it
 
 
 def shown(value: object) -> str:

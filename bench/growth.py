@@ -4,15 +4,18 @@ import argparse
 from pathlib import Path
 
 import polars as pl
-from earthprobe.figures.style import BLACK, BLUE, GREEN, ORANGE, PURPLE, RED, SKY, WIDTH, new_figure, note, save
+from earthprobe.figures.style import BLACK, BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY, WIDTH, new_figure, note, save
 
 STEPS = {
     "merge": ("merge", BLUE),
     "umap": ("umap (20,000 patches)", ORANGE),
     "evaluate": ("evaluate", GREEN),
+    "compare": ("compare", GREY),
     "random_forest": ("random forest", PURPLE),
     "extra_trees": ("extra trees", SKY),
+    "binned_forest": ("binned forest", "#7B3F00"),
     "linear": ("linear", RED),
+    "linear_sgd": ("linear by gradient descent", "#6B8E23"),
     "mlp": ("MLP", BLACK),
 }
 GIB = (0.25, 0.5, 1, 2, 4, 8)
@@ -92,7 +95,7 @@ def draw(steps: pl.DataFrame, image: Path) -> None:
 
 def spread(values: list[float], limits: tuple[float, float]) -> list[float]:
     """Heights of labels beside values on a logarithmic axis, ascending, moved apart where they would touch."""
-    step = (limits[1] / limits[0]) ** (1 / 16)
+    step = (limits[1] / limits[0]) ** (1 / max(16, len(values)))
     heights: list[float] = []
     for value in sorted(values):
         heights.append(max(value, heights[-1] * step) if heights else value)

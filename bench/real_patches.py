@@ -3,8 +3,8 @@
 It also links the trained weights of EfficientNet-lite0, which config/real-patches.yaml takes.
 
 The folder holds ``patches.csv`` (``id``, ``labels`` separated by ``|``, ``country``, ``scene``, ``reben_patch_id``,
-``has_s2``), ``S1/<id>/`` and ``S2/<id>/``. Nothing is copied: files are links. Patches of a scene are not independent,
-so a scene lies in one split as a whole.
+``s2v1_name``, ``has_s2``), ``S1/<id>/`` and ``S2/<id>/``. Nothing is copied: files are links. Patches of a scene are
+not independent, so a scene lies in one split as a whole.
 """
 
 import argparse

@@ -30,7 +30,7 @@ from earthprobe.storage.parquet import check_ids, with_metadata
 from earthprobe.storage.patches import SCHEMA as PATCHES_SCHEMA
 from earthprobe.storage.patches import shard_of
 
-from bench.tools import S1_FOLDER
+from bench.tools import S1_FOLDER, Load
 
 REPOSITORY = Path(__file__).parents[1]
 RESULTS = Path("results")
@@ -56,8 +56,9 @@ def main() -> None:
         config = write_config(name, options.probes)
         command = [sys.executable, "-m", "snakemake", "--cores", str(options.cores), "--configfile", str(config)]
         command += ["--allowed-rules", *RULES, "--", *targets(RESULTS / name)]
+        load = Load()
         subprocess.run(command, check=True)
-        print(f"{name}: {patches} patches")
+        print(f"{name}: {patches} patches; of all cores, others took {load.said()}")
     steps = [row for share in options.shares for row in measured(RESULTS / f"rehearsal-{share}", share)]
     write_csv(RESULTS / "bench/rehearsal.csv", STEPS, steps)
 

@@ -2,6 +2,7 @@
 
 import multiprocessing
 import os
+import resource
 import shutil
 import time
 from collections.abc import Callable, Sequence
@@ -25,6 +26,9 @@ DIMENSIONS = 768
 FOLDERS = registry.kind("archives", "bigearthnet-v1").facts["folders"]
 """The folder of each sensor's patches in the archive of BigEarthNet v1."""
 S1_FOLDER = FOLDERS["s1"]
+
+BUSY = 0.15
+"""The share of all cores that others may take before a row is worth little: ratios last of what is hurt less."""
 
 
 @dataclass
@@ -106,6 +110,31 @@ class Pairs:
     def seconds(self, limit: float | None = None) -> Row:
         """A row of seconds."""
         return Row(median(self.ours), median(self.other), "s", limit, less_is_better=True, ratios=self.ratios)
+
+
+class Load:
+    """What others do on the machine while a row is measured."""
+
+    def __init__(self) -> None:
+        self.start = self._now()
+
+    def _now(self) -> tuple[float, float, float]:
+        """Seconds: by the clock, of all processors at work, and of what was started here and has ended."""
+        fields = [int(field) for field in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+        user, nice, system, _, _, irq, softirq, steal = fields
+        mine = resource.getrusage(resource.RUSAGE_CHILDREN)
+        busy = (user + nice + system + irq + softirq + steal) / os.sysconf("SC_CLK_TCK")
+        return time.monotonic(), busy, mine.ru_utime + mine.ru_stime
+
+    def others(self) -> float:
+        """The share of all cores that others took since this was made."""
+        clock, busy, mine = (now - then for now, then in zip(self._now(), self.start, strict=True))
+        return max(0.0, busy - mine) / (clock * (os.cpu_count() or 1))
+
+    def said(self) -> str:
+        """The share in percent, and whether the row is worth little."""
+        share = self.others()
+        return f"{100 * share:.0f} %{': too much' if share > BUSY else ''}"
 
 
 def peak_mib(function: Callable[..., Any], *arguments: object) -> tuple[float, Any]:

@@ -12,7 +12,18 @@ from earthprobe.storage.markdown import grid
 
 FILE = Path(__file__).parents[1] / "docs/models.md"
 
-HEADING = ("kind", "model", "weights", "bands", "pixels", "size", "parameters, M", "dimensions", "licence", "trained on")
+HEADING = (
+    "kind",
+    "model",
+    "weights",
+    "bands",
+    "pixels",
+    "size",
+    "parameters, M",
+    "dimensions",
+    "licence",
+    "trained on",
+)
 
 SSL4EO = "SSL4EO-S12: 251,079 places around cities of the whole world, Europe among them"
 TRAINED = {

@@ -11,9 +11,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from bench import gpu, growth, real_patches, rehearsal
-from bench.__main__ import COLUMNS, Load, format_row, main, shown
+from bench.__main__ import COLUMNS, format_row, main, shown
 from bench.measure import ROWS
-from bench.tools import Pairs, Row
+from bench.tools import Load, Pairs, Row
 from tests.conftest import V1_SAMPLE
 
 
