@@ -32,9 +32,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--sensor", choices=["s1", "s2"], default="s1")
     parser.add_argument("--folder", type=Path, required=True, help="of its patches")
-    options = parser.parse_args()
-    folders = sorted(options.folder.iterdir())[:PATCHES]  # none twice: a compressor would find it
-    planes = {band: np.stack([plane(folder, band) for folder in folders]) for band in bands_of(options.sensor)}
+    chosen = parser.parse_args()
+    folders = sorted(chosen.folder.iterdir())[:PATCHES]  # none twice: a compressor would find it
+    planes = {band: np.stack([plane(folder, band) for folder in folders]) for band in bands_of(chosen.sensor)}
     WORK.mkdir(parents=True, exist_ok=True)
     print("compression | bytes split | null allowed | size | write, µs a patch | read, µs a patch")
     print("--- | --- | --- | --- | --- | ---")

@@ -33,8 +33,7 @@ def dag(shards: int, goal: float) -> Row:
     path = root / f"{shards}.yaml"
     path.write_text(yaml.safe_dump(config))
     command = [sys.executable, "-m", "snakemake", "-n", "--quiet", "all", "--configfile", str(path)]
-    seconds, done = timed(lambda: subprocess.run(command, capture_output=True, check=True, cwd=REPOSITORY))
-    assert done.returncode == 0
+    seconds, _ = timed(lambda: subprocess.run(command, capture_output=True, check=True, cwd=REPOSITORY))
     return Row(seconds, None, "s", goal, less_is_better=True)
 
 

@@ -8,6 +8,7 @@ import torch
 from earthprobe import registry
 from earthprobe.models.protocols import PROTOCOLS
 from earthprobe.sensors import bands_of
+from earthprobe.storage.files import read_csv
 from earthprobe.storage.markdown import grid
 
 FILE = Path(__file__).parents[1] / "docs/models.md"
@@ -106,22 +107,22 @@ DIFFERENCES = {
 """What is peculiar to a protocol, for a reader who compares rows."""
 
 
-MACHINE = "2 cores of an AMD EPYC with bfloat16 units but no AMX, torch 2.15, 2026-11"
 MEASURED = (
-    ("dofa", "dofa_base_patch16_224", "embed_cpu", 23.1, 5.5),
-    ("torchgeo", "vit_small_patch16_224", "embed_vit_small", 80.4, 21.5),
-    ("torchgeo", "vit_base_patch14_dinov2", "embed_dinov2_base", 17.8, 4.45),
-    ("timm", "vit_base_patch16_224", "embed_timm_base", 22.0, 5.52),
+    ("dofa", "dofa_base_patch16_224", "embed_cpu"),
+    ("torchgeo", "vit_small_patch16_224", "embed_vit_small"),
+    ("torchgeo", "vit_base_patch14_dinov2", "embed_dinov2_base"),
+    ("timm", "vit_base_patch16_224", "embed_timm_base"),
 )
-"""Patches of Sentinel-1 a second by `make bench`, of these rows: ours in bfloat16, and the library's own forward pass
-in float32, in one run."""
+"""Rows of `make bench`: patches of Sentinel-1 a second, ours in bfloat16, and the library's forward pass in float32."""
 
 
 def costs() -> str:
     """The section on what was measured here."""
-    rows = [[*names, f"{ours:g}", f"{other:g}", f"{ours / other:.1f}"] for *names, ours, other in MEASURED]
+    found = {row["name"]: row for row in read_csv(FILE.with_name("performance.csv"))}
+    rows = [[*names, name, *(found[name][key] for key in ("ours", "other", "ratio"))] for *names, name in MEASURED]
+    machines = " and ".join(dict.fromkeys(found[name]["machine"] for *_, name in MEASURED))
     heading = ("kind", "model", "row of `make bench`", "patches/s", "its own library, float32", "times faster")
-    return f"## What it costs\n\nMeasured on {MACHINE}:\n\n{grid(heading, rows, (3, 4, 5))}\n\n"
+    return f"## What it costs\n\nMeasured on {machines}:\n\n{grid(heading, rows, (3, 4, 5))}\n\n"
 
 
 def protocols() -> str:

@@ -2,6 +2,7 @@
 
 import csv
 import itertools
+import re
 import sys
 from pathlib import Path
 
@@ -9,9 +10,10 @@ import numpy as np
 import polars as pl
 import pyarrow.parquet as pq
 import pytest
+from earthprobe.storage.files import read_csv
 
-from bench import gpu, growth, real_patches, rehearsal
-from bench.__main__ import COLUMNS, format_row, main, shown
+from bench import gpu, growth, page, real_patches, rehearsal
+from bench.__main__ import COLUMNS, SHOWN, format_row, main, shown
 from bench.measure import ROWS
 from bench.tools import Load, Pairs, Row
 from tests.conftest import V1_SAMPLE
@@ -57,14 +59,14 @@ def test_the_table_has_the_columns_and_says_what_cannot_be_measured(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.setattr(sys, "argv", ["bench", "embed_gpu", "--output", str(tmp_path / "bench.csv")])
+    (tmp_path / "bench.csv").write_text("name,ours\nlinear,5\nembed_gpu,1\n")  # of an earlier run
     main()
     with (tmp_path / "bench.csv").open() as file:
-        (row,) = csv.DictReader(file)
-    assert (
-        tuple(row)
-        == COLUMNS
-        == (*("name", "ours", "other", "unit", "ratio", "ratios", "limit", "share_of_limit", "others_at_work"),)
-    )
+        kept, row = csv.DictReader(file)
+    assert (kept["name"], kept["ours"], kept["day"]) == ("linear", "5", "")
+    assert tuple(row) == COLUMNS == (*SHOWN, "machine", "day")
+    assert SHOWN == ("name", "ours", "other", "unit", "ratio", "ratios", "limit", "share_of_limit", "others_at_work")
+    assert "cores of" in row["machine"]
     assert row["name"] == "embed_gpu"
     printed = capsys.readouterr().out
     assert "cores of" in printed
@@ -87,6 +89,39 @@ def test_every_row_that_the_table_promises_is_there():
         "dag_1024",
     ]
     assert set(wanted) <= set(ROWS)
+
+
+def test_the_page_has_what_was_measured():
+    assert sorted(one.name for table in page.TABLES.values() for one in table) == sorted(ROWS)
+    rows = {row["name"]: row for row in read_csv(page.KEPT)}
+    assert set(rows) <= set(ROWS)
+    text = page.PAGE.read_text()
+    assert page.filled(text, rows) == text
+    assert set(re.findall("<!-- bench: (.*) -->", text)) == {"machines", *page.TABLES}
+
+
+def test_a_row_of_the_page_says_what_ours_is_held_against():
+    about = [
+        page.About("a", "reading", "slowly", "at best"),
+        page.About("b", "waiting", limit=page.GOAL),
+        page.About("c", "holding", limit="of half", share=False),
+        page.About("d", "flying"),
+        page.About("e", "nothing"),
+    ]
+    names = ("ours", "other", "unit", "ratio", "ratios", "limit", "share_of_limit", "machine")
+    rows = {
+        "a": ("45881", "1435", "x/s", "32", "30 to 34", "65459", "0.701", "one"),
+        "b": ("54.4", "", "s", "", "", "60", "1.1", "one"),
+        "c": ("324", "", "MiB", "", "", "323", "0.997", "other"),
+        "d": ("not measured: no wings", "", "x/s", "", "", "", "", "one"),
+    }
+    known = {name: dict(zip(names, row, strict=True)) for name, row in rows.items()}
+    assert page.lines(about, known, ["one", "other"])[2:] == [
+        "`a` | reading | 45,881 x/s | slowly: 1,435 | 32 (30 to 34) | at best: 65,459 (70 %) | A",
+        "`b` | waiting | 54.4 s |  |  | goal 60: met | A",
+        "`c` | holding | 324 MiB |  |  | of half: 323 | B",
+        "`d` | flying | not measured: no wings |  |  |  | A",
+    ]
 
 
 @pytest.mark.parametrize(
