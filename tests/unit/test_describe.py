@@ -1,7 +1,7 @@
 """What is said of data, weights and bands."""
 
 import pytest
-from earthprobe.describe import RADAR, summed_bands
+from earthprobe.describe import RADAR, describe_weights, is_random, summed_bands
 from earthprobe.models.dofa import PLACEHOLDER
 
 
@@ -23,3 +23,8 @@ def test_bands_of_one_wavelength(entry: dict[str, object], wanted: list[list[str
 
 def test_the_wavelength_of_radar_is_dofas():
     assert RADAR == PLACEHOLDER
+
+
+def test_a_file_that_is_called_random_is_none():
+    assert is_random(describe_weights({"weights": "random:3"}))
+    assert not is_random(describe_weights({"weights": "random_crop_mae.pth"}))

@@ -340,6 +340,7 @@ EDITS = [
     ("figures/confusion", {"figure_confusion": 6}),
     ("figures/gallery", GALLERY),
     ("figures/style", {**DRAWN, **MAPPED, **UMAPS, **COMPARED, "figure_cost": 1, **PROBES}),
+    ("figures/numbers", {**DRAWN, **MAPPED, **UMAPS, **COMPARED, "figure_cost": 1, **PROBES}),
     ("steps/config", {"config": 1, "manifest": 1}),
     ("steps/manifest", {"manifest": 1}),
     ("storage/digest", {"manifest": 1}),

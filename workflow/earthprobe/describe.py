@@ -11,6 +11,9 @@ def describe_data(features: Mapping[str, Any]) -> str:
     return f"archive {features['archive']}"
 
 
+UNTRAINED = "random weights (seed "
+"""How random weights are described; their seed follows."""
+
 RADAR = 3.75
 """The wavelength that DOFA takes for radar where none is given."""
 
@@ -36,8 +39,13 @@ def describe_weights(features: Mapping[str, Any]) -> str:
     if not weights:
         return "no weights"
     if weights.startswith("random:"):
-        return f"random weights (seed {weights.removeprefix('random:')})"
+        return f"{UNTRAINED}{weights.removeprefix('random:')})"
     return weights
+
+
+def is_random(described: str) -> bool:
+    """Whether weights were never trained, by what :func:`describe_weights` says; a file may be called random, too."""
+    return described.startswith(UNTRAINED)
 
 
 def describe_origin(source: Mapping[str, Any]) -> str:

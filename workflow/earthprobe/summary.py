@@ -7,7 +7,7 @@ comparisons; nothing is computed anew but differences of rows that were not comp
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
-from earthprobe.describe import describe_data
+from earthprobe.describe import describe_data, describe_weights, is_random
 from earthprobe.evaluation.clusters import PLURAL
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of
 
@@ -51,7 +51,7 @@ class Row(NamedTuple):
     @property
     def is_random(self) -> bool:
         """Whether its weights were never trained."""
-        return str(self.features["weights"]).startswith("random")
+        return is_random(describe_weights(self.features))
 
     def show(self) -> str:
         """The score with its interval, in percent."""

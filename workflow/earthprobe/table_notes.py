@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from earthprobe.describe import describe_origin, summed_bands
+from earthprobe.describe import describe_origin, is_random, summed_bands
 from earthprobe.evaluation.clusters import PLURAL
 from earthprobe.evaluation.metrics import BATCH, BATCHED, BEST, heading_of
 from earthprobe.sections import Result
@@ -27,7 +27,7 @@ def notes_of(ours: Sequence[Mapping[str, Any]], result: Mapping[str, Any], gains
     """
     source, test = result["features"], result["test"]
     notes = []
-    untrained = dict.fromkeys(row["features"] for row in ours if row["weights"].startswith("random"))
+    untrained = dict.fromkeys(row["features"] for row in ours if is_random(row["weights"]))
     if len(untrained) == len({row["features"] for row in ours}):
         notes.append("**Random weights: the model was never trained.**")
     elif untrained:

@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from earthprobe.figures import class_distribution, confusion, f2_per_class, gallery, label_correlation, style, umap
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.steps import explore, shard
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import with_metadata
@@ -363,3 +364,13 @@ def test_single_patches_of_a_shard(twelve: TinyArchive, patches_of: Indexer, tmp
     assert list(found[1]) == ["VV", "VH"]
     for band, plane in found[1].items():
         np.testing.assert_array_equal(plane, read_band(twelve.s1_folder / found[0] / f"{found[0]}_{band}.tif"))
+
+
+def test_classes_may_be_called_by_numbers(tmp_path: Path, drawn: list[Figure]):
+    path = per_class(tmp_path / "p.csv", 0)
+    table = pl.read_csv(path).with_columns(name=pl.col("class"))
+    table.write_csv(path)
+    confusion.draw(path, "linear", [tmp_path / "c.png"])
+    f2_per_class.run(probes=["linear"], per_class=[path], csv=tmp_path / "f.csv", images=[tmp_path / "f.png"])
+    assert read_numbers(tmp_path / "f.csv")["name"].to_list()[0] in {str(number) for number in table["class"]}
+    assert len(drawn) == 2

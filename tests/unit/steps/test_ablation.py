@@ -24,9 +24,11 @@ def made(tmp_path: Path) -> Path:
                 "intervals": {metric.name: [test[metric.name] - 0.02, test[metric.name] + 0.01] for metric in METRICS}
             }
             sure |= {"intervals_by": {"level": 0.95, "draws": 1000, "cluster": "tile", "clusters": 30}}
-            source = {"archive": "x", "simulated": True, "weights": ""}
+            source = {"archive": "x", "simulated": True, "weights": ["a.pth", "random:0"][i]}
             paths.append(tmp_path / f"{i}{j}.json")
-            paths[-1].write_text(json.dumps({"task": "multilabel", "test": test, "features": source, **sure}))
+            paths[-1].write_text(
+                json.dumps({"task": "multilabel", "test": test, "features": source, "classes": ["a"] * 19, **sure})
+            )
             features.append(name)
             probes.append(probe)
     ablation.run(
@@ -52,7 +54,10 @@ def test_each_row_says_what_varies_and_what_it_costs(made: Path):
         ("1", "5.405 5.405", "knn"),
     ]
     assert [float(r["map_macro_less_the_first"]) for r in rows] == pytest.approx([0, 0, -0.01, -0.01])
+    assert [r["weights"] for r in rows] == ["a.pth"] * 2 + ["random weights (seed 0)"] * 2
     text = (made / "a.md").read_text()
+    assert "# Ablation of seed, wavelengths, 19 classes" in text
+    assert "simulated archive x, a.pth, random weights (seed 0); test split of 63 patches" in text
     assert "Simulated archive" in text
     assert "test split of 63 patches" in text
     assert text.count("| -1.0") == 0

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from earthprobe.evaluation.metrics import BEST, heading_of
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import beside, key, look, new_figure, note, rule, save, span
 
 AFTER = "probe"
@@ -41,7 +42,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides=dict.fromkeys(("score", "low", "high"), pl.Float64))
+    table = read_numbers(csv, dict.fromkeys(("score", "low", "high"), pl.Float64))
     options = table.columns[1 : table.columns.index(AFTER)]
     labels = [
         ", ".join(f"{option} {value}" for option, value in zip(options, values, strict=True))
@@ -65,5 +66,5 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     axes.tick_params(axis="y", length=0)
     axes.set_xlabel(f"{heading_of(table['metric'][0])} on test, %, with 95 % intervals")
     key(figure, axes)
-    note(figure, table["data"][0], table["weights"][0])
+    note(figure, *table["data"].unique(maintain_order=True), *table["weights"].unique(maintain_order=True))
     save(figure, outputs)

@@ -9,6 +9,7 @@ import polars as pl
 
 from earthprobe.describe import describe_data
 from earthprobe.evaluation.metrics import BEST, heading_of
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import MARKERS, Look, beside, key, look, new_figure, note, rule, save
 from earthprobe.storage.files import write_csv
 
@@ -46,7 +47,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides={"score": pl.Float64, "low": pl.Float64, "high": pl.Float64})
+    table = read_numbers(csv, dict.fromkeys(("score", "low", "high"), pl.Float64))
     widths = table["cells"].unique().sort().to_list()
     place = {width: number for number, width in enumerate(widths)}
     names = table["row"].unique(maintain_order=True).to_list()

@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import polars as pl
-
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import BLUE, GREY, new_figure, note, save, short
 
 
@@ -15,7 +14,7 @@ def run(*, csv: Path, images: Sequence[Path]) -> None:
         csv: what the step ``explore`` wrote.
         images: files ending in .png, .pdf or .svg.
     """
-    table = pl.read_csv(csv).sort(["train", "class"], descending=[True, False])
+    table = read_numbers(csv).sort(["train", "class"], descending=[True, False])
     counts = table["train"].to_list()
     figure = new_figure(0.7 + 0.165 * len(counts))
     axes = figure.subplots()

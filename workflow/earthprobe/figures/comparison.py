@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 
 from earthprobe.evaluation.metrics import BEST, heading_of
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import BLUE, key, new_figure, note, rule, save, span
 
 COLUMNS = ("row", "other", "metric", "difference", "low", "high", "p_holm", "told_apart")
@@ -25,7 +26,7 @@ def run(*, table: Path, csv: Path, images: Sequence[Path]) -> None:
         csv: the numbers of the figure.
         images: files ending in .png, .pdf or .svg.
     """
-    rows = pl.read_csv(table)
+    rows = read_numbers(table)
     metrics = rows["metric"].unique()
     best = next((name for name in BEST.values() if name in metrics), None)
     rows.filter(pl.col("metric") == best).select(COLUMNS).write_csv(csv)
@@ -39,7 +40,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    whole = pl.read_csv(csv, schema_overrides=dict.fromkeys(("difference", "low", "high"), pl.Float64))
+    whole = read_numbers(csv, dict.fromkeys(("difference", "low", "high"), pl.Float64))
     table = whole[:MOST]
     firsts = table["row"].unique(maintain_order=True).to_list()
     labels = [

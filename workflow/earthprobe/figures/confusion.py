@@ -8,6 +8,7 @@ import numpy as np
 import polars as pl
 
 from earthprobe.describe import describe_data, describe_weights
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import count, new_figure, note, save, short, wrapped
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import read_metadata
@@ -60,7 +61,7 @@ def draw_square(csv: Path, probe: str, outputs: Sequence[Path]) -> None:
         probe: the probe's name, for the note.
         outputs: image files.
     """
-    table = pl.read_csv(csv)
+    table = read_numbers(csv, {"class": pl.String, "predicted": pl.String})
     classes = table["class"].unique(maintain_order=True).to_list()
     counts = table["patches"].to_numpy().reshape(len(classes), -1)
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
@@ -89,7 +90,7 @@ def gather(per_class: Path, output: Path) -> None:
         per_class: a probe's ``per_class.csv``.
         output: the CSV.
     """
-    write_csv(output, COLUMNS, pl.read_csv(per_class).select(COLUMNS).rows())
+    write_csv(output, COLUMNS, read_numbers(per_class).select(COLUMNS).rows())
 
 
 def draw(csv: Path, probe: str, outputs: Sequence[Path]) -> None:
@@ -100,7 +101,7 @@ def draw(csv: Path, probe: str, outputs: Sequence[Path]) -> None:
         probe: the probe's name, for the note.
         outputs: image files.
     """
-    table = pl.read_csv(csv)
+    table = read_numbers(csv)
     rows = math.ceil(len(table) / PANELS_A_ROW)
     figure = new_figure(0.4 + 1.42 * rows)
     panels = figure.subplots(rows, PANELS_A_ROW, squeeze=False).ravel()

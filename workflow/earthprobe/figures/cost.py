@@ -8,9 +8,10 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import LogLocator
 from matplotlib.transforms import Bbox
 
-from earthprobe.describe import describe_data, describe_weights
+from earthprobe.describe import describe_data, describe_weights, is_random
 from earthprobe.evaluation.best import best_on_val
 from earthprobe.evaluation.metrics import BEST, heading_of
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import BLUE, ORANGE, key, new_figure, note, rule, save, span
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
@@ -36,6 +37,9 @@ COLUMNS = (
     "data",
 )
 
+FLOATS = dict.fromkeys(
+    ("score", "low", "high", "flop", "patches_per_second", "peak_mib", "joules_per_patch"), pl.Float64
+)
 
 BESIDE = tuple((right, up) for right in (5, -5) for up in (5, -5, 0, 14, -14, 23, -23))
 """Where a name may stand beside its point, in points to the right and up."""
@@ -96,7 +100,7 @@ def run(
             )
         )
     write_csv(csv, COLUMNS, rows)
-    write_text(md, _table(pl.read_csv(csv), len(results[0]["classes"])))
+    write_text(md, _table(read_numbers(csv, FLOATS), len(results[0]["classes"])))
     draw(csv, images)
 
 
@@ -138,12 +142,12 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv).filter(BEST_PROBE)
+    table = read_numbers(csv, FLOATS).filter(BEST_PROBE)
     figure = new_figure(3.8)
     axes = figure.subplots()
     points = []
     for row in table.iter_rows(named=True):
-        untrained = row["weights"].startswith(("random", "no weights", "train"))
+        untrained = is_random(row["weights"]) or row["weights"] in ("no weights", "train split")
         colour, marker = (ORANGE, "D") if untrained else (BLUE, "o")
         x, score, low, high = 1000 / row["patches_per_second"], *(100 * row[name] for name in ("score", "low", "high"))
         axes.vlines(x, low, high, color=colour, linewidth=0.8, zorder=1)

@@ -11,6 +11,7 @@ import polars as pl
 from earthprobe.evaluation.clusters import FEWEST
 from earthprobe.evaluation.metrics import OF_FEW, heading_of
 from earthprobe.evaluation.places import EDGES
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import GREY, MARKERS, SERIES, beside, new_figure, note, save
 
 HELD_AGAINST = {"neighbours": "--", "prior": ":"}
@@ -28,7 +29,7 @@ def run(*, csv: Path, images: Sequence[Path]) -> None:
         csv: the scores of rows by distance.
         images: files ending in .png, .pdf or .svg.
     """
-    table = pl.read_csv(csv, infer_schema_length=None)
+    table = read_numbers(csv)
     lines = list(_lines(table))
     figure = new_figure(max(3.8, 1 + 0.17 * len(lines)))
     if table.is_empty():

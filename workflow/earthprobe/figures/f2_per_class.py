@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 from matplotlib.axes import Axes
 
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import beside, key, look, new_figure, note, rule, save, short
 from earthprobe.storage.files import write_csv
 
@@ -36,7 +37,7 @@ def gather(probes: Sequence[str], per_class: Sequence[Path], output: Path) -> No
         per_class: its ``per_class.csv``.
         output: the CSV.
     """
-    tables = [pl.read_csv(p).with_columns(probe=pl.lit(n)) for n, p in zip(probes, per_class, strict=True)]
+    tables = [read_numbers(p).with_columns(probe=pl.lit(n)) for n, p in zip(probes, per_class, strict=True)]
     table = pl.concat(tables).with_columns(pl.col("probe").cast(pl.Enum(list(dict.fromkeys(probes)))))
     table = table.sort(["support", "class", "probe"], descending=[True, False, False])
     write_csv(output, COLUMNS, table.select(COLUMNS).rows())
@@ -49,7 +50,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`gather` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv)
+    table = read_numbers(csv)
     probes = table["probe"].unique(maintain_order=True).to_list()
     classes = table.unique("class", maintain_order=True)
     panels = 1 if len(classes) <= ONE_PANEL else 2

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.best import best_on_val
 from earthprobe.evaluation.metrics import predict
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import WIDTH, new_figure, note, save, short
 from earthprobe.storage.files import read_json, write_csv
 from earthprobe.storage.parquet import read_metadata
@@ -92,7 +93,7 @@ def draw(csv: Path, scores: Path, probe: str, shards: Sequence[Path], outputs: S
         shards: all shards of the sensor to show.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides={"true": pl.String, "predicted": pl.String})
+    table = read_numbers(csv, {"true": pl.String, "predicted": pl.String})
     classes = read_metadata(scores)["classes"]
     wanted = set(table["patch_id"])
     units = read_metadata(shards[0])["units"]

@@ -10,6 +10,7 @@ import polars as pl
 
 from earthprobe.describe import describe_data, describe_weights
 from earthprobe.evaluation.metrics import BEST, METRICS_OF, heading_of
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import beside, key, look, new_figure, note, rule, save, span
 from earthprobe.storage.files import read_json, write_csv, write_text
 from earthprobe.storage.markdown import grid
@@ -89,7 +90,7 @@ def draw(csv: Path, metric: str, outputs: Sequence[Path]) -> None:
         metric: which of its metrics.
         outputs: image files.
     """
-    table = pl.read_csv(csv, infer_schema_length=None).filter(pl.col("metric") == metric)
+    table = read_numbers(csv).filter(pl.col("metric") == metric)
     names, probes = (table[column].unique(maintain_order=True).to_list() for column in ("features", "probe"))
     ticks = table["train_patches"].unique().sort().to_list()
     columns = min(len(probes), PANELS_A_ROW if len(names) <= FEW else 1)

@@ -10,6 +10,7 @@ import polars as pl
 from scipy.cluster.hierarchy import leaves_list, linkage
 from scipy.spatial.distance import squareform
 
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import count, new_figure, note, save, short
 
 VALUES_UP_TO = 25
@@ -24,7 +25,7 @@ def run(*, csv: Path, order: Literal["listed", "clustered"] = "listed", images: 
         order: of the classes; clustered puts those side by side that occur together.
         images: files ending in .png, .pdf or .svg.
     """
-    table = pl.read_csv(csv)
+    table = read_numbers(csv)
     names = table.filter(pl.col("class") == 0)["other_name"].to_list()
     size = len(names)
     matrix = table["correlation"].cast(pl.Float64).to_numpy().reshape(size, size)

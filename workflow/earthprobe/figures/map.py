@@ -12,6 +12,7 @@ from pyproj import Transformer
 
 from earthprobe.evaluation.clusters import FEWEST
 from earthprobe.evaluation.metrics import OF_FEW, heading_of
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import WIDTH, new_figure, note, save
 from earthprobe.outlines import outlines
 from earthprobe.storage.files import write_csv
@@ -44,8 +45,7 @@ def run(*, tiles: Path, index: Path, csv: Path, images: Sequence[Path]) -> None:
         images: files ending in .png, .pdf or .svg.
     """
     # Types are said, since a table without a row has none.
-    kinds = {"best": pl.Int64, "tile": pl.String}
-    table = pl.read_csv(tiles, infer_schema_length=None, schema_overrides=kinds).filter(pl.col("best") == 1)
+    table = read_numbers(tiles, {"best": pl.Int64}).filter(pl.col("best") == 1)
     first = table.row(0, named=True) if table.height else {"features": "", "probe": ""}
     here = table.filter((pl.col("features") == first["features"]) & (pl.col("probe") == first["probe"]))
     metric = next(names[0] for names in OF_FEW.values() if names[0] in table.columns)
@@ -73,7 +73,7 @@ def draw(csv: Path, index: Path, outputs: Sequence[Path]) -> None:
         index: ``index.parquet``.
         outputs: image files.
     """
-    table = pl.read_csv(csv, infer_schema_length=None, schema_overrides={"tile": pl.String, "score": pl.Float64})
+    table = read_numbers(csv, {"score": pl.Float64})
     patches = _patches(index).join(table.select("tile", "patches", "score"), on="tile")
     if patches.is_empty():
         figure = new_figure(2)

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import polars as pl
 
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import key, look, new_figure, note, rule, save
 from earthprobe.storage.files import write_csv
 
@@ -24,8 +25,7 @@ def run(*, probes: Sequence[str], calibration: Sequence[Path], csv: Path, images
         images: files ending in .png, .pdf or .svg.
     """
     tables = [
-        pl.read_csv(path, infer_schema_length=None).with_columns(probe=pl.lit(name))
-        for name, path in zip(probes, calibration, strict=True)
+        read_numbers(path).with_columns(probe=pl.lit(name)) for name, path in zip(probes, calibration, strict=True)
     ]
     write_csv(csv, COLUMNS, pl.concat(tables, how="vertical_relaxed").select(COLUMNS).rows())
     draw(csv, images)
@@ -38,7 +38,7 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
         csv: what :func:`run` wrote.
         outputs: image files.
     """
-    table = pl.read_csv(csv, infer_schema_length=None)
+    table = read_numbers(csv)
     probes = table["probe"].unique(maintain_order=True).to_list()
     figure = new_figure(3.4)
     for axes, (scores, title) in zip(figure.subplots(1, 2, sharey=True), PANELS.items(), strict=True):

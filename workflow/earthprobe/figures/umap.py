@@ -9,6 +9,7 @@ import numpy.typing as npt
 import polars as pl
 from matplotlib.colors import to_rgb
 
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import RED, count, new_figure, note, save, wrapped
 from earthprobe.storage.files import write_csv
 from earthprobe.storage.parquet import read_metadata
@@ -63,7 +64,7 @@ def draw(csv: Path, coordinates: Path, index: Path, label_set: str, outputs: Seq
         label_set: the name of the label set.
         outputs: image files.
     """
-    table = pl.read_csv(csv, schema_overrides={"labels": pl.String})
+    table = read_numbers(csv, {"labels": pl.String})
     source = read_metadata(coordinates)
     names = read_metadata(index)["classes"][label_set]
     points = table.select("x", "y").to_numpy()

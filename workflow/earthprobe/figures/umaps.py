@@ -1,8 +1,7 @@
 """Draw the embeddings of all feature sets in two dimensions side by side, the same patches in the same colours."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,6 +9,8 @@ import polars as pl
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from earthprobe.describe import is_random
+from earthprobe.figures.numbers import read_numbers
 from earthprobe.figures.style import COLUMN, SERIES, WIDTH, new_figure, note, save, short, wrapped
 from earthprobe.figures.umap import bounds, memberships
 from earthprobe.storage.files import write_csv
@@ -106,7 +107,7 @@ def draw(csv: Path, features: Sequence[str], coordinates: Sequence[Path], output
         coordinates: what the step ``umap`` wrote of it, for what its metadata say.
         outputs: image files.
     """
-    table = pl.read_csv(csv, infer_schema_length=None)
+    table = read_numbers(csv)
     sources = [read_metadata(path) for path in coordinates]
     counts = dict(table["drawn_as"].value_counts(sort=True).iter_rows())
     classes = [name for name in counts if name not in REST]
@@ -128,7 +129,7 @@ def draw(csv: Path, features: Sequence[str], coordinates: Sequence[Path], output
         axes.scatter(*points[last].T, s=size, c=paint[last], linewidths=0, rasterized=True)
         axes.set_xlim(bounds(points[:, 0]))
         axes.set_ylim(bounds(points[:, 1]))
-        axes.set_title(wrapped(f"{name}{MARK if _is_random(source) else ''}", 24), fontsize=7, pad=2)
+        axes.set_title(wrapped(f"{name}{MARK if is_random(source['weights']) else ''}", 24), fontsize=7, pad=2)
         axes.set_xticks([])
         axes.set_yticks([])
         axes.spines[:].set_visible(True)
@@ -136,13 +137,9 @@ def draw(csv: Path, features: Sequence[str], coordinates: Sequence[Path], output
     for axes in panels[len(features) :]:
         axes.set_axis_off()
     _key(figure, colours, counts, width)
-    random = f"{MARK.strip()} random weights" if any(map(_is_random, sources)) else ""
+    random = f"{MARK.strip()} random weights" if any(is_random(source["weights"]) for source in sources) else ""
     note(figure, f"UMAP of {len(table):,} patches", sources[0]["data"], random)
     save(figure, outputs)
-
-
-def _is_random(source: Mapping[str, Any]) -> bool:
-    return str(source["weights"]).startswith("random")
 
 
 def _columns(width: float) -> int:

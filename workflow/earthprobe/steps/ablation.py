@@ -46,12 +46,12 @@ def run(
         figures = [result["test"][metric.name] for metric in measured]
         rows.append((name, *shown, probe, *figures, score - first.setdefault(probe, score)))
         ends.append([end for metric in measured for end in result["intervals"][metric.name]])
-    origin = (describe_data(results[0]["features"]), describe_weights(results[0]["features"]))
+    origins = [(describe_data(result["features"]), describe_weights(result["features"])) for result in results]
     # What a cheaper setting costs: less the score of the first feature set with the same probe.
     loss = f"{best}_less_the_first"
     columns = ("features", *options, "probe", *(metric.name for metric in measured), loss, "data", "weights")
     columns += tuple(f"{metric.name}_{end}" for metric in measured for end in ("low", "high"))
-    write_csv(csv, columns, [(*row, *origin, *sure) for row, sure in zip(rows, ends, strict=True)])
+    write_csv(csv, columns, [(*row, *origin, *sure) for row, origin, sure in zip(rows, origins, ends, strict=True)])
     heading = [*options, "probe", *(metric.heading for metric in measured), f"{heading_of(best)} less the first"]
     body = [
         [
@@ -64,10 +64,12 @@ def run(
         ]
         for row, sure in zip(rows, ends, strict=True)
     ]
-    title = f"# Ablation of {', '.join(options)}, {label_set} classes"
+    title = f"# Ablation of {', '.join(options)}, {len(results[0]['classes'])} classes"
     simulated = "**Simulated archive: these figures show that the workflow runs, nothing else.**"
     notes = [simulated] if results[0]["features"]["simulated"] else []
-    notes.append(f"{origin[0]}, {origin[1]}; test split of {results[0]['test']['patches']} patches.")
+    data, weights = (", ".join(dict.fromkeys(said)) for said in zip(*origins, strict=True))
+    patches = " or ".join(f"{count:,}" for count in sorted({result["test"]["patches"] for result in results}))
+    notes.append(f"{data}, {weights}; test split of {patches} patches.")
     by = results[0]["intervals_by"]
     notes.append(
         f"In brackets: {100 * by['level']:.0f} % intervals, by {by['draws']:,} draws of {by['clusters']}"

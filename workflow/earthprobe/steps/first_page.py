@@ -24,7 +24,7 @@ STYLE = """
 
 
 CAPTION = (
-    "Differences to the best row in the metric that rows are compared by, with 95 % intervals; filled where the two are"
+    "Differences between rows in the metric that rows are compared by, with 95 % intervals; filled where the two are"
     " told apart."
 )
 
