@@ -64,6 +64,7 @@ def test_a_message_is_no_reason_to_run_again():
         "config",
         "errors",
         "feature_sets",
+        "names",
         "progress",
         "provenance",
         "registry",
@@ -227,3 +228,9 @@ def test_a_users_own_file_that_cannot_be_imported_is_named(tmp_path: Path):
     path.write_text("import nowhere\n\ndef fit(data, *, threads): pass\n")
     with pytest.raises(UserError, match=rf"{path} cannot be imported: ModuleNotFoundError: No module named 'nowhere'"):
         registry.load("probes", str(path))
+
+
+def test_an_option_of_a_users_own_kind_without_a_default_must_be_given(tmp_path: Path):
+    (tmp_path / "mine.py").write_text("def fit(data, *, threads, depth, seed=0): ...\n")
+    kind = registry.kind("probes", str(tmp_path / "mine.py"))
+    assert kind.facts["required"] == ["depth"]

@@ -23,6 +23,7 @@ from earthprobe.archives.bands import bands_of_archive
 from earthprobe.archives.check_table import check_table
 from earthprobe.errors import UserError
 from earthprobe.feature_sets import check_bands, check_feature_set
+from earthprobe.names import check_names
 from earthprobe.seeds import check_seeds
 from earthprobe.sensors import Band
 
@@ -71,6 +72,7 @@ def resolve(config: Mapping[str, Any]) -> dict[str, Any]:
     _check_archive(archive, sensors)
     _check_buffers(resolved)
     _check_figures(resolved)
+    check_names(features)
     resolved["label_sets"] = _label_sets(archive["kind"], resolved["label_sets"])
     if not sensors and bands:
         raise UserError("config: features: none of them sees pixels: add one that does, such as {kind: statistics}")

@@ -46,7 +46,7 @@ def nearest(places: Doubles, queries: Doubles, k: int = 1) -> tuple[Doubles, Num
     from scipy.spatial import KDTree
 
     k = min(k, len(places))
-    distances, rows = KDTree(places).query(queries, k=k, workers=-1)
+    distances, rows = KDTree(places).query(queries, k=k)
     return np.reshape(distances, (-1, k)), np.reshape(rows, (-1, k))
 
 

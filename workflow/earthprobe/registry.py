@@ -62,6 +62,7 @@ CHANGES_NO_RESULT = {
     "config",
     "errors",
     "feature_sets",
+    "names",
     "progress",
     "provenance",
     "registry",
@@ -158,7 +159,10 @@ def _own(room: str, name: str) -> Kind:
     if not path.is_file():
         raise UserError(f"{path} does not exist")
     beside = path.with_suffix(".yaml")
-    facts: dict[str, Any] = {"description": f"The file {path}.", **OWN[room], "options": _options(room, path)}
+    options = _options(room, path)
+    needed = [name for name, option in options.items() if name not in COMMON[room] and "default" not in option]
+    facts: dict[str, Any] = {"description": f"The file {path}.", **OWN[room], "options": options}
+    facts["required"] = [*facts.get("required", ()), *needed]
     if beside.is_file():
         facts |= _read_yaml(beside)
     return Kind(name, room, path, facts)

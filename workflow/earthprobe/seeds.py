@@ -51,8 +51,11 @@ def check_seeds(features: Mapping[str, Mapping[str, Any]], probes: Mapping[str, 
             if entry.get("seed", 0) + entry["seeds"] - 1 > LAST:
                 raise UserError(f"config: {room}.{name}: the last of {entry['seeds']} seeds would be above {LAST}")
     for name in probes:
-        if f"{name}{ENSEMBLE}" in probes:
-            raise UserError(f"config: probes.{name}{ENSEMBLE}: so is the mean over seeds of {name} called: rename it")
+        if name.endswith(ENSEMBLE):
+            single = name.removesuffix(ENSEMBLE)
+            raise UserError(
+                f"config: probes.{name}: so is the mean over seeds of {single or 'a probe'} called: rename it"
+            )
     expand_seeds(features)
 
 

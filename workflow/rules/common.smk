@@ -20,6 +20,7 @@ from earthprobe.archives.interface import SPLITS
 from earthprobe.config import check_writable, controls_of, feature_sets, resolve, sensors_of
 from earthprobe.describe import summed_bands
 from earthprobe.errors import UserError
+from earthprobe.names import check_pairs
 from earthprobe.provenance import COMMAND
 from earthprobe.seeds import ENSEMBLE, expand_seeds, with_seed
 from earthprobe.slurm import Request, check_site
@@ -65,6 +66,10 @@ ROWS = [
     for probe in PROBES
     for row in (probe, *([probe + ENSEMBLE] if max(len(SEEDS[features]), PROBES[probe]["seeds"]) > 1 else []))
 ] + [("control", name) for name in CONTROLS]
+try:
+    check_pairs(CONFIG["compare"], [f"{features}/{probe}" for features, probe in ROWS])
+except UserError as error:
+    sys.exit(f"earthprobe: {error}")
 # Without the means over seeds, and without controls.
 PROBED = [(features, probe) for features in SHOWN for probe in PROBES]
 # The probes that have confusion matrices.
@@ -100,7 +105,9 @@ ENVIRONMENT = {
     COMMAND: shlex.join(["snakemake", *sys.argv[1:]]),
 }
 EXPORTS = " ".join(f"{name}={shlex.quote(str(value))}" for name, value in ENVIRONMENT.items())
-PREFIX = f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {EXPORTS}; "
+# Of numba, which takes all cores where nothing is said, as many threads as the job has.
+THREADS = "NUMBA_NUM_THREADS=${OMP_NUM_THREADS:-1}"
+PREFIX = f"export PATH=$PATH:{shlex.quote(os.path.dirname(sys.executable))} {THREADS} {EXPORTS}; "
 # Snakemake looks for names in braces, which a command line may have.
 shell.prefix(PREFIX.replace("{", "{{").replace("}", "}}"))
 
