@@ -108,7 +108,7 @@ def test_without_groups_patches_are_dealt_by_class():
 @pytest.mark.parametrize(
     ("change", "by", "message"),
     [
-        ({"group": ["a"] * 300 + ["b"] * 300}, "folds", "2 groups cannot be dealt into 5: give fewer folds"),
+        ({"group": ["a"] * 300 + ["b"] * 300}, "folds", "archive.split: 2 groups cannot be dealt into 5 parts"),
         ({"group": [None] + ["a"] * 599}, "folds", "p0000 has no group, and others have"),
         ({"group": [None] + ["a"] * 599}, "group", "p0000 has no group: split by another than group"),
         ({"longitude": [None] + [1.0] * 599}, "place", "the place of p0000 is not known: split otherwise"),
@@ -123,3 +123,15 @@ def test_what_cannot_be_split_is_said(change: dict[str, Any], by: str, message: 
 def test_hardly_any_patches_of_a_class():
     patches = table(30)
     assert set(splits.split(patches, HOW, ["a"] * 29 + ["b"])) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize("by", ["group", "random", "place"])
+def test_few_groups_are_dealt_whole(by: str):
+    few = table(45).with_columns(group=pl.Series([f"g{i % 15}" for i in range(45)]))
+    few = few.with_columns(longitude=pl.Series([float(i % 15) for i in range(45)]), latitude=pl.lit(50.0))
+    found = splits.split(few, HOW | {"by": by, "km": 10}, kinds(45))
+    counts = {name: found.count(name) for name in ("train", "val", "test")}
+    assert counts["train"] > counts["val"] >= 6
+    assert counts["test"] >= 6
+    if by == "group":
+        assert all(len({f for f, g in zip(found, few["group"], strict=True) if g == one}) == 1 for one in few["group"])

@@ -78,6 +78,14 @@ def test_a_parquet_table_has_lists_and_types(tmp_path: Path):
     assert table_labels.names_of(config) == {"7": ["x"], "8": ["x", "y"]}
 
 
+@pytest.mark.parametrize("labels", [[0, 1], [[0], [0, 1]]])
+def test_a_class_may_be_called_0(tmp_path: Path, labels: list[Any]):
+    path = tmp_path / "t.parquet"
+    pl.DataFrame({"id": ["a", "b"], "labels": labels, "split": ["train", "test"]}).write_parquet(path)
+    config = archive(tmp_path) | {"table": str(path)}
+    assert table_labels.names_of(config) == {"a": ["0"], "b": ["0", "1"] if isinstance(labels[1], list) else ["1"]}
+
+
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -151,6 +159,7 @@ def test_what_a_table_lacks_is_said_before_any_job(tmp_path: Path, text: Any, mo
         ({"split": {"by": "random", "shares": [0.6, 0.2, 0.3]}}, "shares: they add up to 1.1, not to 1$"),
         ({"split": {"by": "chance"}}, "archive.split.by: 'chance' is unknown: one of table, random, group, place"),
         ({"bands": {"VH": "{id}.tif"}}, "features.pixels.bands: 'VV' is unknown: one of VH$"),
+        ({"bands": {1: "{id}.tif", "VV": "x"}}, "config: archive.bands: .*1"),
     ],
 )
 def test_what_cannot_be_is_said_before_any_job(tmp_path: Path, change: dict[str, Any], message: str):

@@ -305,3 +305,50 @@ def test_the_index_has_the_labels_and_folds(tmp_path: Path):
     assert (said["classes"], said["tasks"]) == ({"labels": ["x", "y"]}, {"labels": "single"})
     assert said["folds"] == {"folds": 4, "repeats": 2, "seed": 0}
     assert table["folds"].to_list() == pl.read_parquet(patches)["folds"].to_list()
+
+
+def test_columns_in_paths_are_those_of_the_table(tmp_path: Path):
+    """A split that is drawn anew moves no file, and neither does what is made of a date."""
+    own = Own(tmp_path / "own", count=40)
+    lines = ["id,labels,split,shard,date"]
+    for number, name in enumerate(own.pixels):
+        part, day = ("train", "validation")[number % 2], f"2017-06-1{number % 7}T10"
+        folder = own.root / part / day
+        folder.mkdir(parents=True, exist_ok=True)
+        (own.root / f"{name}.tif").rename(folder / f"{name}.tif")
+        lines.append(f"{name},{'xy'[number % 2]},{part},s{number},{day}")
+    (own.root / "t.csv").write_text("\n".join(lines))
+    for band in own.bands.values():
+        band["path"] = "{split}/{date}/{id}.tif"
+    config = own.config(split={"by": "random"}, shards=1)
+    patches = listed(config, [own.root], tmp_path)
+    assert set(pl.read_parquet(patches)["split"]) == {"train", "val", "test"}
+    shard = pl.read_parquet(sharded(patches, [own.root], "cam", tmp_path / "s.parquet"))
+    assert shard["patch_id"].to_list() == sorted(own.pixels)
+    for row in shard.iter_rows(named=True):
+        assert row["green"] == own.pixels[row["patch_id"]][1].ravel().tolist()
+
+
+def test_the_top_folder_of_a_tar_is_found_though_the_first_patch_lacks(tmp_path: Path):
+    own = Own(tmp_path / "own")
+    for name in own.pixels:
+        (own.root / name).mkdir()
+        (own.root / f"{name}.tif").rename(own.root / name / "x.tif")
+    with tarfile.open(tmp_path / "own.tar", "w") as tar:
+        for name in list(own.pixels)[1:]:
+            tar.add(own.root / name, f"mine/{name}")
+    for band in own.bands.values():
+        band["path"] = "{id}/x.tif"
+    index_members.run(tar=[tmp_path / "own.tar"], folder="", contents=None, output=tmp_path / "m.parquet")
+    patches = listed(own.config(), [tmp_path / "m.parquet"], tmp_path)
+    assert read_metadata(patches)["bands"]["red"]["path"] == "mine/{id}/x.tif"
+
+
+def test_a_second_band_that_a_file_lacks_is_not_its_first(tmp_path: Path):
+    own = Own(tmp_path / "own", dtype="uint16")
+    plain = {"count": 1, "height": 16, "width": 16, "dtype": "uint16"}
+    with rasterio.open(own.root / "p0.tif", "w", driver="GTiff", **plain) as image:
+        image.write(own.pixels["p0"][:1])
+    patches = listed(own.config(shards=1), [own.root], tmp_path)
+    shard = sharded(patches, [own.root], "cam", tmp_path / "s.parquet")
+    assert [reason for _, _, reason in read_metadata(shard)["rejected"]] == ["p0.tif has 1 bands, no 2"]

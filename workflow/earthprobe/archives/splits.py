@@ -35,11 +35,11 @@ def split(table: pl.DataFrame, how: Mapping[str, Any], kinds: Sequence[str]) -> 
             found: list[str | None] = table["split"].to_list()
             return found
         case "random":
-            return _dealt(_pieces(kinds, None, PIECES, how["seed"]), how["shares"])
+            return _dealt(kinds, None, how)
         case "group":
-            return _dealt(_pieces(kinds, _groups(table), PIECES, how["seed"]), how["shares"])
+            return _dealt(kinds, _groups(table), how)
         case "place":
-            return _dealt(_pieces(kinds, squares(table, how["km"]), PIECES, how["seed"]), how["shares"])
+            return _dealt(kinds, squares(table, how["km"]), how)
         case "hold_out":
             return _held_out(table, how, kinds)
     return ["train"] * table.height
@@ -105,7 +105,9 @@ def _pieces(kinds: Sequence[str], groups: Sequence[str] | None, count: int, seed
     alike = np.array([kind if of_kind[kind] >= count else "" for kind in kinds])
     number = len(set(groups)) if groups else len(kinds)
     if number < count:
-        raise UserError(f"{number} {'groups' if groups else 'patches'} cannot be dealt into {count}: give fewer folds")
+        raise UserError(
+            f"archive.split: {number} {'groups' if groups else 'patches'} cannot be dealt into {count} parts"
+        )
     if groups:
         dealer: Any = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
     else:
@@ -119,10 +121,11 @@ def _pieces(kinds: Sequence[str], groups: Sequence[str] | None, count: int, seed
     return pieces
 
 
-def _dealt(pieces: Numbers, shares: Sequence[float]) -> list[str | None]:
-    """Train, val and test of pieces, test and val first."""
-    test = max(1, round(shares[2] * PIECES))
-    val = max(1, round(shares[1] * PIECES))
+def _dealt(kinds: Sequence[str], groups: Sequence[str] | None, how: Mapping[str, Any]) -> list[str | None]:
+    """Train, val and test of pieces, test and val first; of few groups each is a piece."""
+    count = max(3, min(PIECES, len(set(groups or range(len(kinds))))))
+    pieces = _pieces(kinds, groups, count, how["seed"])
+    test, val = (max(1, round(share * count)) for share in (how["shares"][2], how["shares"][1]))
     return ["test" if piece < test else "val" if piece < test + val else "train" for piece in pieces]
 
 

@@ -13,6 +13,7 @@ from earthprobe.archives.countries import countries
 from earthprobe.archives.grid import centres, date_of
 from earthprobe.archives.read_table import read_any
 from earthprobe.errors import UserError
+from earthprobe.storage.band_files import OWN, TAKEN
 from earthprobe.storage.geotiff import Frame, centre
 from earthprobe.storage.patches import FILES, NAMES, TABLE
 
@@ -31,7 +32,7 @@ def read(archive: Mapping[str, Any]) -> pl.DataFrame:
 
     Returns:
         ``patch_id`` and the columns of :data:`KNOWN`, null where nothing is known, and all columns of the table under
-        their own names, but for those that have one of these.
+        their own names; those that an index has itself are called ``table_split`` and so on.
 
     Raises:
         UserError: it cannot be read, a row has no id, two have one, or a value is none.
@@ -49,7 +50,7 @@ def read(archive: Mapping[str, Any]) -> pl.DataFrame:
         found[name] = _READERS[name](path, columns[name], column)
     if found["date"].null_count() == len(ids):  # as the names of BigEarthNet have them
         found["date"] = pl.Series([date_of(patch_id) for patch_id in ids], dtype=pl.Date)
-    rest = [name for name in table.columns if name not in found and name != "id"]
+    rest = [pl.col(name).alias(f"{OWN}{name}" if name in TAKEN else name) for name in table.columns if name != "id"]
     return pl.DataFrame({**{n: c.rename(n) for n, c in found.items()}, "id": ids.rename("id")}).hstack(
         table.select(rest)
     )

@@ -28,11 +28,17 @@ def names_of(archive: Mapping[str, Any]) -> dict[str, list[str]]:
     path, columns = Path(archive["table"]), archive["columns"]
     table = read_any(path)
     ids, labels = table[columns["id"]].cast(pl.String).to_list(), table[columns["labels"]]
-    found = labels.to_list() if labels.dtype.is_nested() else [str(text or "").split("|") for text in labels.to_list()]
+    lists = labels.to_list() if labels.dtype.is_nested() else [_split(value) for value in labels.to_list()]
+    # A class may be called 0.
+    found = [[str(name).strip() for name in names or () if name is not None] for names in lists]
     return {
-        patch_id: list(dict.fromkeys(name.strip() for name in names or () if name and name.strip()))
+        patch_id: list(dict.fromkeys(name for name in names if name))
         for patch_id, names in zip(ids, found, strict=True)
     }
+
+
+def _split(value: object) -> list[str]:
+    return [] if value is None else str(value).split("|")
 
 
 def label_set(archive: Mapping[str, Any], names: Mapping[str, Sequence[str]]) -> tuple[LabelSet, dict[str, int]]:

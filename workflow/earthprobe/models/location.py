@@ -21,4 +21,5 @@ def vectors(patches: pl.DataFrame) -> Vectors:
     known = patches.drop_nulls(["date", "longitude", "latitude"])
     angle = 2 * np.pi * known["date"].dt.ordinal_day().to_numpy() / YEAR
     figures = [known["longitude"].to_numpy(), known["latitude"].to_numpy(), np.sin(angle), np.cos(angle)]
-    return Vectors(known["patch_id"].to_list(), np.stack(figures, axis=1).astype(np.float32), {})
+    missing = patches["patch_id"].filter(~patches["patch_id"].is_in(known["patch_id"].implode())).to_list()
+    return Vectors(known["patch_id"].to_list(), np.stack(figures, axis=1).astype(np.float32), {}, missing)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import polars as pl
 
 from earthprobe import registry
-from earthprobe.archives.interface import NO_S2, SENSORS, SPLITS
+from earthprobe.archives.interface import NO_S2, SENSORS, SPLITS, absent
 from earthprobe.storage.files import read_csv, write_csv, write_text
 from earthprobe.storage.html import page
 from earthprobe.storage.parquet import read_metadata
@@ -162,16 +162,16 @@ def _mismatches(found: Mapping[str, int], in_no_split: int | None) -> Iterator[F
 
 
 def _rejected(rows: list[dict[str, str]], sensors: set[str]) -> Iterator[Finding]:
-    absent = {row["patch_id"] for row in rows if row["reason"] == NO_S2}
-    damaged = [row for row in rows if row["reason"] != NO_S2]
-    for steps, what in ((["index"], "labels"), (["shard s1", "shard s2"], "pixels")):
-        count = len({row["patch_id"] for row in damaged if row["step"] in steps})
+    without = {row["patch_id"] for row in rows if row["reason"] == NO_S2}
+    damaged = [row for row in rows if row["reason"] not in set(map(absent, sensors))]
+    for of_labels, what in ((True, "labels"), (False, "pixels")):
+        count = len({row["patch_id"] for row in damaged if (row["step"] == "index") == of_labels})
         advice = "rejected.csv names them and says why." if count else ""
         yield Finding(f"patches without readable {what}", f"{count:,}", "0", OFF if count else AS_PUBLISHED, advice)
     if "s2" in sensors:
-        advice = "rejected.csv names them: fetch Sentinel-2 again, if it should be whole." if absent else ""
-        word = FEWER if absent else AS_PUBLISHED
-        yield Finding("patches without Sentinel-2", f"{len(absent):,}", "0", word, advice)
+        advice = "rejected.csv names them: fetch Sentinel-2 again, if it should be whole." if without else ""
+        word = FEWER if without else AS_PUBLISHED
+        yield Finding("patches without Sentinel-2", f"{len(without):,}", "0", word, advice)
 
 
 def _odd(figures: Mapping[str, Any]) -> Iterator[Finding]:

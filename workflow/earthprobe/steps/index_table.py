@@ -21,13 +21,13 @@ from earthprobe.archives.interface import SPLITS
 from earthprobe.archives.table import KNOWN, located, read
 from earthprobe.archives.table_labels import names_of
 from earthprobe.errors import UserError
-from earthprobe.storage.band_files import BandFile, columns_in, stored
+from earthprobe.storage.band_files import BandFile, columns_in, in_table, stored
 from earthprobe.storage.files import replacing, write_csv
 from earthprobe.storage.geoparquet import FIELDS, described, footprints, geographic
 from earthprobe.storage.geotiff import Frame, frame_of
 from earthprobe.storage.geotiff import corners as corners_of
 from earthprobe.storage.parquet import with_metadata
-from earthprobe.storage.patches import shard_of
+from earthprobe.storage.patches import NAMES, shard_of
 from earthprobe.storage.rasters import Raster, decode
 from earthprobe.storage.source import Source, open_source, top_of
 
@@ -61,7 +61,7 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
         table = read(config)
         how = config["split"]
         drawn = how["by"] != "table"
-        given = band_files(config)
+        given = {name: file._replace(path=in_table(file.path)) for name, file in band_files(config).items()}
         found = _discovered(config, given, table, files)
         table, places_from, frames = located(table, partial(_frames, files, found, table))
         kinds = rarest(names_of(config), table["patch_id"]) if drawn else []
@@ -76,7 +76,7 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
             log.warning("%d patches: in no split", len(none))
         source_paths = [file.path for file in given.values()]
         shards = pl.Series([shard_of(patch_id, config["shards"]) for patch_id in table["patch_id"]], dtype=pl.UInt16)
-        extra = [name for name in columns_in(source_paths) if name not in ("patch_id", *KNOWN)]
+        extra = columns_in(source_paths)
         folds = ["folds"] if "folds" in table.columns else []
         kept = table.with_columns(shard=shards).select("patch_id", *KNOWN, "shard", *extra, *folds)
         write_csv(mismatches, ("patch_id", "split", "problem"), [(patch_id, "", "in no split") for patch_id in none])
@@ -92,7 +92,7 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
         }
         arrow = kept.to_arrow().cast(_plain_text(kept))
         schema = with_metadata(arrow.schema, metadata)
-        corners = _corners(kept, frames)
+        corners = _corners(kept, frames, places_from)
         if corners is not None:
             places = footprints(corners)
             for field, column in zip(FIELDS, places, strict=True):
@@ -101,14 +101,17 @@ def run(*, archive: str, files: Sequence[Path], output: Path, mismatches: Path) 
         pq.write_table(arrow.cast(schema), part, compression="zstd")
 
 
-def _corners(table: pl.DataFrame, frames: Mapping[str, Frame]) -> npt.NDArray[np.float64] | None:
+def _corners(
+    table: pl.DataFrame, frames: Mapping[str, Frame], places_from: str | None
+) -> npt.NDArray[np.float64] | None:
     """The corners of patches where their names or files say them, else their centres, if known."""
     if frames:
         unknown = np.full((4, 2), np.nan)
         return np.stack([corners_of(frames[name]) if name in frames else unknown for name in table["patch_id"]])
-    corners = grid.footprints(table["patch_id"].to_list())
-    if np.isfinite(corners).all():
-        return corners
+    if places_from == NAMES:
+        corners = grid.footprints(table["patch_id"].to_list())
+        if np.isfinite(corners).all():
+            return corners
     centres = table.select("longitude", "latitude").cast(pl.Float64).fill_null(float("nan")).to_numpy()[:, None]
     return centres if np.isfinite(centres).any() else None
 
@@ -141,7 +144,7 @@ def _discovered(
     rows = table.head(TRIED).to_dicts()
     top = ""
     if not files[0].is_dir():  # an archive often has one more folder above
-        top = top_of(files, [file.path.format_map(rows[0]) for file in given.values()])
+        top = top_of(files, [file.path.format_map(row) for file in given.values() for row in rows])
     paths = {name: f"{top}{file.path}" for name, file in given.items()}
     source = open_source(files, {path.format_map(row) for path in paths.values() for row in rows})
     found: dict[str, BandFile] = {}

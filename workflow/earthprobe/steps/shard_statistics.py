@@ -8,7 +8,7 @@ import polars as pl
 
 from earthprobe.archives.interface import SENSORS, absent
 from earthprobe.errors import UserError
-from earthprobe.sensors import DECIBELS
+from earthprobe.sensors import DECIBELS, REFLECTANCE
 from earthprobe.storage.band_files import band_files_of
 from earthprobe.storage.files import write_csv, write_json
 from earthprobe.storage.parquet import parquet, read_metadata
@@ -16,7 +16,8 @@ from earthprobe.storage.pixel_sums import PixelSums
 
 log = logging.getLogger(__name__)
 
-FLAT = 1e-3  # dB or ten thousandths: a deviation below this is rounding, not backscatter or reflectance
+FLAT = {DECIBELS: 1e-3, REFLECTANCE: 1e-3}
+"""A deviation that is rounding, not backscatter or reflectance; of other units one of a millionth of the mean."""
 
 
 def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: Path, rejected: Path) -> None:
@@ -90,7 +91,11 @@ def run(*, patches: Path, shards: Sequence[Path], max_rejected: float, output: P
             f"{source['archive']}: no patch of the train split has the bands {lacking}, though"
             f" {count - len(left_out)} patches of val and test have: take feature sets of the other sensor's bands"
         )
-    flat = [band for band, total in sums["train"].items() if not total.std > FLAT]
+    flat = [
+        band
+        for band, total in sums["train"].items()
+        if not total.std > FLAT.get(bands_here[band].band.unit, 1e-6 * abs(total.mean))
+    ]
     if flat:
         raise UserError(f"{source['archive']}: the train split's pixels of {flat[0]} do not vary: check the files")
     write_csv(rejected, ("patch_id", "split", "reason"), sorted(left_out))

@@ -10,6 +10,7 @@ import pyarrow.parquet as pq
 
 from earthprobe import registry
 from earthprobe.config import entry_of
+from earthprobe.errors import UserError
 from earthprobe.models.options import options_of
 from earthprobe.models.vectors import Vectors
 from earthprobe.storage.files import replacing
@@ -30,10 +31,12 @@ def run(*, model: str, patches: Path, output: Path) -> None:
         output: columns ``patch_id`` and ``embedding``, a list of float32.
 
     Raises:
-        UserError: too many patches have none.
+        UserError: none has one, or more lack one than the kind allows.
     """
     entry = entry_of("models", model, "--model")
     taken: Vectors = registry.load("models", entry["kind"]).vectors(pl.read_parquet(patches), **options_of(entry))
+    if not len(taken.ids):
+        raise UserError(f"{patches}: no patch has what a feature set of kind {entry['kind']} is made of")
     for patch_id in taken.missing:
         log.warning("%s has no vector", patch_id)
     source = read_metadata(patches)

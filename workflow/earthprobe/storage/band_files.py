@@ -43,6 +43,23 @@ def band_files_of(metadata: Mapping[str, Any], sensor: str) -> dict[str, BandFil
     return {name: found[name] for name in order}
 
 
+OWN = "table_"
+"""Before the name of a table's column that is kept as it is, where an index has a column of its own so called."""
+
+TAKEN = {"patch_id", "split", "group", "date", "longitude", "latitude", "country", "shard", "folds", "geometry", "bbox"}
+"""The columns that an index has itself, which may differ from those of the table that are called so."""
+
+
+def in_table(path: str) -> str:
+    """A path whose columns are the table's own, whatever the index makes of a column with such a name."""
+    parts = []
+    for text, name, _, _ in Formatter().parse(path):
+        parts.append(text.replace("{", "{{").replace("}", "}}"))
+        if name is not None:
+            parts.append(f"{{{OWN if name in TAKEN else ''}{name}}}")
+    return "".join(parts)
+
+
 def columns_in(paths: Iterable[str]) -> list[str]:
     """The columns that paths have in braces.
 

@@ -13,7 +13,7 @@ class PixelSums:
     """Count, sum, sum of squares and extremes of pixels in their own unit, in float64.
 
     Float64 is exact to about 1e-12 dB for 4e9 pixels of tens of dB, and to a like share of reflectances, so that
-    mean and standard deviation, rounded to a millionth, do not depend on how the patches are sharded.
+    mean and standard deviation, rounded to a millionth or to six digits, do not depend on how the patches are sharded.
     """
 
     count: int = 0
@@ -41,12 +41,19 @@ class PixelSums:
     @property
     def mean(self) -> float:
         """Mean; nan without a pixel."""
-        return round(self.total / self.count, 6) if self.count else math.nan
+        return round(self.total / self.count, _decimals(self._deviation)) if self.count else math.nan
 
     @property
     def std(self) -> float:
         """Standard deviation (population formula); nan without a pixel."""
-        if not self.count:
-            return math.nan
+        return round(self._deviation, _decimals(self._deviation)) if self.count else math.nan
+
+    @property
+    def _deviation(self) -> float:
         mean = self.total / self.count
-        return round(math.sqrt(max(self.squares / self.count - mean * mean, 0.0)), 6)
+        return math.sqrt(max(self.squares / self.count - mean * mean, 0.0))
+
+
+def _decimals(deviation: float) -> int:
+    """A millionth is enough of what varies by a tenth or more; of smaller units as many digits count."""
+    return 6 if deviation >= 0.1 or deviation == 0 else 5 - math.floor(math.log10(deviation))

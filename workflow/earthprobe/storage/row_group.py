@@ -134,7 +134,7 @@ class RowGroup:
                 content = self._source.read(path)
                 if path == member.paths[0] and name.endswith(TIFF):
                     self._frames[row] = frame_of(content)
-                if self._fit is None or _is_plain(content, name, band):  # the fast way
+                if self._fit is None or (number == 1 and _is_plain(content, name, band)):  # the fast way
                     planes[row] = decode_band(content, name, band.size, band.dtype).ravel()
                     continue
                 stacks[path] = decode_all(content, name)
