@@ -9,6 +9,7 @@ import os
 import platform
 import re
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
@@ -104,8 +105,10 @@ def _of_pip() -> Commit | None:
         return None
 
 
-def made_on(threads: int, gpu: str | None = None) -> list[dict[str, Any]]:
+def made_on(threads: int) -> list[dict[str, Any]]:
     """On what a file was made; a list, since a merged one may come from several machines."""
+    torch = sys.modules.get("torch")  # which is not imported for this
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else None
     return [{"cpu": cpu(), "gpu": gpu, "threads": threads}]
 
 

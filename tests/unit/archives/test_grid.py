@@ -8,7 +8,7 @@ import numpy as np
 import polars as pl
 import pytest
 import rasterio
-from earthprobe.archives.grid import centres, corners, date_of, named
+from earthprobe.archives.grid import centres, corners, date_of, footprints, named
 from rasterio.warp import transform
 
 from tests.conftest import SHARED, needs
@@ -45,6 +45,10 @@ def test_names_without_a_place_or_a_date_have_none():
     assert date_of("S1A_IW_GRDH_1SDV_20170613T165043_33UUP_61_39") == datetime.date(2017, 6, 13)
     assert date_of("S1A_20171399T165043_33UUP") is None
     assert date_of("patch_1") is None
+    for name in ("scene_82MHX_3_4", "x_31OAK_3_4", "x_00UUP_3_4", "x_61UUP_3_4", "x_33IUP_3_4"):  # no such zone or band
+        assert np.isnan(centres([name])).all()
+        assert np.isnan(footprints([name])).all()
+        assert named([name])["tile"].to_list() == [None]
 
 
 def test_what_names_say():

@@ -57,6 +57,25 @@ def test_what_does_not_fit_is_one_line(tmp_path: Path, suffix: str, ids: list[st
         file.vectors(PATCHES, path=write(tmp_path, suffix, ids, matrix))
 
 
+def test_vectors_of_several_lengths_are_refused(tmp_path: Path):
+    path = tmp_path / "v.parquet"
+    pl.DataFrame({"patch_id": ["p1", "p2"], "embedding": [[1.0, 2, 3], [4.0]]}).write_parquet(path)
+    with pytest.raises(UserError, match="the lists of column embedding differ in length"):
+        file.vectors(PATCHES, path=str(path))
+
+
+@pytest.mark.parametrize("content", ["cut", "array"])
+def test_an_npz_file_that_is_none_is_one_line(tmp_path: Path, content: str):
+    path = Path(write(tmp_path, ".npz"))
+    if content == "cut":
+        path.write_bytes(path.read_bytes()[:100])
+    else:
+        np.save(path.with_suffix(".npy"), MATRIX)
+        path.with_suffix(".npy").rename(path)
+    with pytest.raises(UserError, match=r"vectors.npz cannot be read as ids"):
+        file.vectors(PATCHES, path=str(path))
+
+
 def test_files_that_cannot_be_read_are_one_line(tmp_path: Path):
     for name, content in (("a.npz", b"x"), ("a.parquet", b"x"), ("a.safetensors", b"x")):
         (tmp_path / name).write_bytes(content)

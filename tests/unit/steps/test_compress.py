@@ -101,3 +101,12 @@ def test_a_byte_a_figure_takes_a_byte_on_the_disk(tmp_path: Path):
         sizes[store] = (tmp_path / f"{store}.parquet").stat().st_size
     assert sizes["float16"] < 0.6 * sizes["float32"]
     assert sizes["int8"] < 0.3 * sizes["float32"]
+
+
+def test_figures_that_half_precision_cannot_hold_are_refused(whole: tuple[np.ndarray, np.ndarray], tmp_path: Path):
+    table = pq.read_table(tmp_path / "whole.parquet")
+    large = np.full((ROWS, 8), 70_000, np.float32)
+    column = pa.FixedSizeListArray.from_arrays(pa.array(large.ravel()), type=table.schema.field("embedding").type)
+    pq.write_table(table.set_column(1, table.schema.field("embedding"), column), tmp_path / "whole.parquet")
+    with pytest.raises(UserError, match="float16 holds no figure above 65,504"):
+        run(tmp_path, store="float16")

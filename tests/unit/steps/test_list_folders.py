@@ -1,5 +1,6 @@
 """The table of an archive with a folder a class."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -64,3 +65,15 @@ def test_folders_that_cannot_be_are_said(root: Path, tmp_path: Path):
     with pytest.raises(UserError, match="Forest has no folders with files that end in .tif"):
         list_folders.run(root=root / "Forest", output=tmp_path / "t.csv")
     assert not (tmp_path / "t.csv").exists()
+
+
+def test_names_and_lists_that_are_no_text_are_said(root: Path, tmp_path: Path):
+    (tmp_path / "list.txt").write_bytes(b"\xef\xbb\xbfForest_1.jpg\n")
+    list_folders.run(root=root, train=[tmp_path / "list.txt"], output=tmp_path / "t.csv")
+    assert "Forest_1,Forest,train" in (tmp_path / "t.csv").read_text()
+    (tmp_path / "list.txt").write_bytes(b"For\xeat_1.jpg\n")
+    with pytest.raises(UserError, match="list.txt is not a text file in UTF-8"):
+        list_folders.run(root=root, train=[tmp_path / "list.txt"], output=tmp_path / "u.csv")
+    open(os.fsencode(root) + b"/Forest/F\xea.jpg", "wb").close()  # noqa: PTH123 - a name that is no text
+    with pytest.raises(UserError, match=r"the name 'F\\udcea.jpg' is not UTF-8: rename the file"):
+        list_folders.run(root=root, output=tmp_path / "u.csv")

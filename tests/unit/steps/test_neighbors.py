@@ -166,3 +166,14 @@ def test_neighbors_of_other_patches_and_queries_without_labels_are_refused(tmp_p
     neighbors.run(features=path[0], index=path[1], output=near)
     with pytest.raises(UserError, match="no test patch of .* has a label of own: nothing can be retrieved"):
         retrieval.run(**asked, **outputs)
+
+
+def test_a_feature_set_without_test_patches_is_refused(tmp_path: Path):
+    features, index = write_archive(tmp_path)
+    known = pl.read_parquet(index).filter(pl.col("split") == "test")["patch_id"]
+    table = pq.read_table(features)
+    keep = ~pl.Series(table["patch_id"].to_pylist()).is_in(known.implode())
+    pq.write_table(table.filter(pa.array(keep)), features)
+    with pytest.raises(UserError, match="test"):
+        neighbors.run(features=features, index=index, output=tmp_path / "n.parquet")
+    assert not (tmp_path / "n.parquet").exists()

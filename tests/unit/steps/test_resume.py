@@ -129,6 +129,11 @@ def test_a_run_that_is_gone_is_no_hindrance(folder: Path, change: dict[str, obje
     resume.refuse_if_at_work(folder)
 
 
+def test_a_note_that_was_never_written_is_no_hindrance(folder: Path):
+    (folder / resume.RUN).write_text("")
+    resume.refuse_if_at_work(folder)
+
+
 def test_a_run_on_another_machine_may_be_alive(folder: Path):
     note(folder, host="elsewhere")
     with pytest.raises(UserError, match="started on elsewhere and may be alive there"):

@@ -124,3 +124,10 @@ def test_of_vectors_only_ids_and_figures_count(tmp_path: Path):
     assert len(set(found)) == 3
     (tmp_path / "x.csv").write_bytes(b"a\n")
     assert digest.of(tmp_path / "x.csv") == hashlib.sha256(b"a\n").hexdigest()
+
+
+@pytest.mark.parametrize("content", [b"", b"\xff" * 40, b"\x02" + bytes(7) + b"{"])
+def test_damaged_tensors_are_named(tmp_path: Path, content: bytes):
+    (tmp_path / "x.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"x.safetensors is damaged: delete it, and run again what made it"):
+        digest.of_tensors(tmp_path / "x.safetensors")

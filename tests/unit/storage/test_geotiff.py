@@ -1,5 +1,6 @@
 """Extents of GeoTIFFs, against rasterio."""
 
+import struct
 from io import BytesIO
 
 import numpy as np
@@ -107,3 +108,13 @@ def test_corners_and_the_middle_are_those_of_the_frame():
     message = "lies at 373260, 5350760 (EPSG:32633) by its GeoTIFF tags, and the patch at 373265, 5350760"
     assert disagreement(frame, *off, 1.0).startswith(message[:60])
     assert disagreement(frame._replace(epsg=1), 13, 48, None).startswith("lies in a coordinate system that is not")
+
+
+def test_a_size_without_a_figure_is_no_frame():
+    content = bytearray(written())
+    (start,) = struct.unpack_from("<I", content, 4)
+    for entry in range(struct.unpack_from("<H", content, start)[0]):
+        at = start + 2 + 12 * entry
+        if struct.unpack_from("<H", content, at)[0] in (256, 257):
+            struct.pack_into("<I", content, at + 4, 0)
+    assert frame_of(bytes(content)) is None

@@ -44,3 +44,4 @@ def test_where_not_even_the_smallest_fit_a_share_does():
     assert size_that_fits([some], [10 * len(some)], 5 * needed) == (SIZES[-1], 0.5)
     none = np.empty((0, 1, 1, 3), np.uint8)
     assert size_that_fits([none], [0], 5) == (SIZES[0], 1.0)
+    assert size_that_fits([none], [0], -5) == (SIZES[-1], 1.0)  # a page that is too large without any

@@ -64,7 +64,10 @@ def read_split(path: Path) -> Iterator[tuple[str, str]]:
     """
     content = path.read_bytes()
     if path.suffix == ".xz":
-        content = lzma.decompress(content)
+        try:
+            content = lzma.decompress(content)
+        except lzma.LZMAError as error:
+            raise UserError(f"{path} cannot be unpacked: {error}") from error
     try:
         text = content.decode("utf-16" if content[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except UnicodeDecodeError as error:

@@ -10,7 +10,10 @@ import numpy.typing as npt
 import polars as pl
 from pyproj import Transformer
 
-PATCH = re.compile(r"_T?(?P<zone>\d{2})(?P<band>[C-X])(?P<column>[A-Z])(?P<row>[A-Z])_(?P<h>\d+)_(?P<v>\d+)$")
+ZONE, BAND = r"0[1-9]|[1-5]\d|60", "[C-HJ-NP-X]"
+"""What there is of them in MGRS."""
+
+PATCH = re.compile(rf"_T?(?P<zone>{ZONE})(?P<band>{BAND})(?P<column>[A-Z])(?P<row>[A-Z])_(?P<h>\d+)_(?P<v>\d+)$")
 
 SIDE = 1200
 """Metres along a side of a patch."""
@@ -50,7 +53,9 @@ def named(patch_ids: Sequence[str]) -> pl.DataFrame:
         direction of the ``orbit`` of Sentinel-1: over Europe it descends from 4 to 6 h UTC and ascends from 15 to 18 h.
     """
     names = pl.DataFrame({"name": pl.Series(list(patch_ids), dtype=pl.String)}).select(
-        pl.col("name").str.extract_groups(r"_T?(?<tile>\d{2}[C-X][A-Z]{2})_(?<column>\d+)_(?<row>\d+)$").alias("place"),
+        pl.col("name")
+        .str.extract_groups(rf"_T?(?<tile>(?:{ZONE}){BAND}[A-Z]{{2}})_(?<column>\d+)_(?<row>\d+)$")
+        .alias("place"),
         pl.col("name").str.extract(r"^(S[12][ABC])_").alias("satellite"),
         pl.col("name")
         .str.extract(r"_(\d{8}T\d{6})")

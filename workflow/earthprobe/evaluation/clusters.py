@@ -52,6 +52,11 @@ def clusters(rows: pl.DataFrame, kind: str) -> Clusters:
     )
 
 
+def are_known(rows: pl.DataFrame, kind: str) -> bool:
+    """Whether any patch has a cluster of a kind; else each would stand for itself."""
+    return rows.select(_column(kind)).to_series().null_count() < rows.height
+
+
 def _chosen(rows: pl.DataFrame) -> str:
     several = {
         name for name in ("tile", "group") if rows[name].n_unique() > 1 and rows[name].null_count() < rows.height

@@ -16,9 +16,12 @@ def joules(device: str) -> float | None:
     try:
         if device == "cuda":
             import pynvml  # a package of NVIDIA's, which not every machine has
+            import torch
 
             pynvml.nvmlInit()
-            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(pynvml.nvmlDeviceGetHandleByIndex(0)) / 1000)
+            # Torch's first GPU is another than NVML's where CUDA_VISIBLE_DEVICES chooses.
+            gpu = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+            return float(pynvml.nvmlDeviceGetTotalEnergyConsumption(gpu) / 1000)
         counters = [path / "energy_uj" for path in RAPL.glob("intel-rapl:?")]
         return sum(int(path.read_text()) for path in counters) / 1e6 if counters else None
     except Exception:  # whatever is missing, the energy is not known

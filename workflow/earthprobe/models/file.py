@@ -3,10 +3,12 @@
 import json
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from safetensors import SafetensorError, safe_open
 
@@ -43,7 +45,7 @@ def vectors(
         raise UserError(f"{path}: the name of a file of vectors ends in {', '.join(readers)}")
     try:
         ids, matrix = read(path, id, vector)
-    except (OSError, ValueError, pa.ArrowException, SafetensorError, KeyError) as error:
+    except (OSError, ValueError, pa.ArrowException, SafetensorError, KeyError, BadZipFile) as error:
         raise UserError(f"{path} cannot be read as ids `{id}` and vectors `{vector}`: {error}") from error
     if matrix.ndim != 2 or len(matrix) != len(ids):
         raise UserError(f"{path}: {len(ids)} ids, but vectors of shape {matrix.shape}: one row for each id is needed")
@@ -70,13 +72,16 @@ def _parquet(path: str, id_name: str, vector: str) -> tuple[list[str], Floats]:
             pa.types.is_large_list(column.type)):  # fmt: skip
         raise ValueError(f"column {vector} holds {column.type}, not lists of numbers")
     values = column.flatten().to_numpy(zero_copy_only=False)
-    if len(values) % max(1, len(table)) or column.null_count:
+    if column.null_count or len(pc.unique(pc.list_value_length(column))) > 1:
         raise ValueError(f"the lists of column {vector} differ in length")
     return [str(i) for i in table[id_name].to_pylist()], _floats(values.reshape(len(table), -1))
 
 
 def _npz(path: str, id_name: str, vector: str) -> tuple[list[str], Floats]:
-    with np.load(path, allow_pickle=False) as arrays:
+    arrays = np.load(path, allow_pickle=False)
+    if not isinstance(arrays, np.lib.npyio.NpzFile):
+        raise ValueError("it holds one array alone")
+    with arrays:
         return [str(i) for i in arrays[id_name]], _floats(arrays[vector])
 
 

@@ -33,7 +33,7 @@ def check(model: nn.Module, pooling: Pooling, layer: int | None) -> None:
     blocks = getattr(model, "blocks", None)
     if layer is None:
         return
-    if blocks is None or not hasattr(model, "forward_intermediates"):
+    if blocks is None or not hasattr(model, "forward_intermediates") or not hasattr(model, "num_prefix_tokens"):
         raise UserError("layer: the blocks of this model have no numbers: leave it out")
     if not 0 <= layer < len(blocks):
         raise UserError(f"layer: this model has the blocks 0 to {len(blocks) - 1}, not {layer}")
@@ -65,10 +65,12 @@ def pooled(model: Any, x: Tensor, pooling: Pooling, layer: int | None) -> Tensor
 
 
 def _block(model: Any, x: Tensor, layer: int) -> tuple[Tensor | None, Tensor]:
-    ((tokens, prefix),) = model.forward_intermediates(
-        x, indices=[layer], output_fmt="NLC", intermediates_only=True, return_prefix_tokens=True
-    )
-    return prefix, torch.cat([prefix, tokens], dim=1) if model.num_prefix_tokens else tokens
+    given = {"indices": [layer], "output_fmt": "NLC", "intermediates_only": True}
+    if not model.num_prefix_tokens:
+        (tokens,) = model.forward_intermediates(x, **given)
+        return None, tokens
+    ((tokens, prefix),) = model.forward_intermediates(x, **given, return_prefix_tokens=True)
+    return prefix, torch.cat([prefix, tokens], dim=1)
 
 
 def over_tokens(tokens: Tensor, prefix: int, pooling: Pooling) -> Tensor:

@@ -120,6 +120,9 @@ def fitted(grown: Iterable[Grown], data: Data, trees: int, said: Mapping[str, An
         data: features and labels.
         trees: how many there are.
         said: for ``metrics.json``.
+
+    Raises:
+        UserError: there are others.
     """
     parts = {split: data.parts[split] for split in SCORED}
     totals = {split: np.zeros(part.targets.shape) for split, part in parts.items()}
@@ -130,6 +133,8 @@ def fitted(grown: Iterable[Grown], data: Data, trees: int, said: Mapping[str, An
             total += one.shares[one.rows[split]]
         kept.append(one.tree)
         progress.add(1)
+    if len(kept) != trees:
+        raise UserError(f"--parts hold {len(kept)} trees, and the probe has {trees}: give each part once")
     nodes = sum(len(tree.feature) for tree in kept)
     log.info("%d trees, %d nodes", len(kept), nodes)
     scores = {split: (total / len(kept)).astype(np.float32) for split, total in totals.items()}
@@ -151,16 +156,10 @@ def write_part(path: Path, grown: Iterable[Grown]) -> None:
     path.write_bytes(safetensors.numpy.save(arrays))
 
 
-def count_of_part(path: Path) -> int:
-    """How many trees :func:`write_part` wrote."""
-    with safetensors.safe_open(path, "np") as file:
-        return sum(key.endswith(".exact") for key in file.keys())  # noqa: SIM118 - no dictionary
-
-
 def read_part(path: Path) -> Iterator[Grown]:
     """The trees that :func:`write_part` wrote, one after the other."""
-    count = count_of_part(path)
     with safetensors.safe_open(path, "np") as file:
+        count = sum(key.endswith(".exact") for key in file.keys())  # noqa: SIM118 - no dictionary
         for number in range(count):
             tree = Tree(**{field.name: file.get_tensor(f"{number}.{field.name}") for field in fields(Tree)})
             rows = {split: file.get_tensor(f"{number}.rows.{split}") for split in SCORED}
@@ -170,14 +169,7 @@ def read_part(path: Path) -> Iterator[Grown]:
 def put_together(
     data: Data, *, said: Mapping[str, Any], parts: Sequence[Path], n_estimators: int = 100, **_: Any
 ) -> Fitted:
-    """The forest of trees that several jobs have grown, which all other options have shaped already.
-
-    Raises:
-        UserError: there are more or fewer trees than the forest has.
-    """
-    grown = [count_of_part(path) for path in parts]
-    if sum(grown) != n_estimators:
-        raise UserError(f"--parts hold {sum(grown)} trees, and the probe has {n_estimators}: give each part once")
+    """The forest of trees that several jobs have grown, which all other options have shaped already."""
     return fitted(chain.from_iterable(map(read_part, parts)), data, n_estimators, said)
 
 

@@ -102,6 +102,8 @@ def run(
 
 def _stored(matrix: Floats, store: str, metadata: dict[str, Any]) -> npt.NDArray[Any]:
     if store == "float16":
+        if np.abs(matrix).max(initial=0) > np.finfo(np.float16).max:
+            raise UserError("store: float16 holds no figure above 65,504, and some are: take float32 or int8")
         return matrix.astype(np.float16)
     if store == "float32":
         return matrix

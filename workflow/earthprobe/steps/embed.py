@@ -110,7 +110,7 @@ def run(
             "pooling": frozen.pooling,
             "precision": str(dtype).removeprefix("torch."),
             "device": where,
-            "made_on": made_on(threads, torch.cuda.get_device_name() if where == "cuda" else None),
+            "made_on": made_on(threads),
             "torch_version": torch.__version__,
             "torchgeo_version": version("torchgeo"),
         },

@@ -15,7 +15,7 @@ from earthprobe.describe import describe_data, describe_weights
 from earthprobe.errors import UserError
 from earthprobe.evaluation.calibration import Bin, reliability
 from earthprobe.evaluation.clusters import COLUMNS as CLUSTERED_BY
-from earthprobe.evaluation.clusters import NAMES, clusters
+from earthprobe.evaluation.clusters import NAMES, are_known, clusters
 from earthprobe.evaluation.intervals import DRAWS, LEVEL, Evaluated, evaluated
 from earthprobe.evaluation.metrics import BATCHED, METRICS_OF, PER_CLASS, by_class, map_micro_of_batches, overall
 from earthprobe.evaluation.runs import RULES, Runs, runs_of
@@ -98,6 +98,10 @@ def _evaluate(
     task, row = source["task"], runs_of(tests, threshold, source["task"])
     here = pl.DataFrame({"patch_id": row.ids}).join(rows, on="patch_id", how="left", maintain_order="left")
     kind, names = clusters(here, cluster)
+    if not are_known(here, kind):
+        raise UserError(
+            f"config: intervals.cluster: no test patch has a {kind}: take auto or another of {', '.join(NAMES)}"
+        )
     if kind != "patch" and len(set(names)) == 1:
         raise UserError(
             f"config: intervals.cluster: all test patches are of one {kind}, {names[0]}, which says nothing of how sure"

@@ -35,7 +35,7 @@ def run(*, features: Path, index: Path, format: Literal["npz", "safetensors", "h
         output: the folder; it must not be there yet.
 
     Raises:
-        UserError: the folder is there, or a feature set has a patch that the index lacks.
+        UserError: the folder is there already.
     """
     if output.exists():
         raise UserError(f"{output} is there already: give another folder, or delete it")

@@ -104,6 +104,11 @@ def _files_of_patches(
             yield folder, file, member.offset, member.size, None, None
 
 
+def _is_text(name: str) -> bool:
+    """Whether a name is UTF-8; other bytes of it stand there as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def place_of(name: str, top: str) -> tuple[str, str] | None:
     """The folder and the name of a file, as :func:`earthprobe.storage.source.key_of` has them; None for other files.
 
@@ -112,7 +117,7 @@ def place_of(name: str, top: str) -> tuple[str, str] | None:
     and an archive may begin with the patches.
     """
     parts = [part for part in name.split("/") if part != "."]
-    if ".." in parts or "" in parts or "\0" in name:
+    if ".." in parts or "" in parts or "\0" in name or not _is_text(name):
         return None
     if not top:
         return key_of("/".join(parts))

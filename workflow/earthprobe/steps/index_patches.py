@@ -188,13 +188,14 @@ def run(
             "bands": stored(_band_files(registry.kind("archives", kind).facts["paths"])),
         }
         centres = grid.centres(found)
-        named_countries = [entry.country for entry in entries]
+        said = [entry.country for entry in entries]
+        of_place = said if all(said) else countries(centres)
         columns = [
             found,
             [entry.s2_id for entry in entries],
             [entry.split for entry in entries],
             [grid.scene_of(patch_id) for patch_id in found],
-            named_countries if any(named_countries) else countries(centres),
+            [own or there for own, there in zip(said, of_place, strict=True)],
             [entry.date for entry in entries],
             *centres.T,
             [shard_of(patch_id, shards) for patch_id in found],

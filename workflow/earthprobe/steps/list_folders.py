@@ -37,6 +37,8 @@ def run(
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in ENDINGS:
                 continue
+            if not path.name.isprintable():
+                raise UserError(f"{folder}: the name {path.name!a} is not UTF-8: rename the file")
             if path.stem in found:
                 raise UserError(f"{root}: {folder.name} and {found[path.stem][0]} both have a picture {path.stem}")
             found[path.stem] = (folder.name, f"{folder.name}/{path.name}")
@@ -45,7 +47,7 @@ def run(
     splits: dict[str, str] = {}
     for split, lists in (("train", train), ("val", val), ("test", test)):
         for path in lists:
-            for name in path.read_text(encoding="utf-8").split():
+            for name in _names_in(path):
                 stem = Path(name).stem
                 if stem not in found:
                     raise UserError(f"{path} names {name}, which no folder of {root} has")
@@ -58,3 +60,10 @@ def run(
         for name, (label, path) in sorted(found.items())
     ]
     write_csv(output, columns, rows)
+
+
+def _names_in(path: Path) -> list[str]:
+    try:
+        return path.read_text(encoding="utf-8-sig").split()
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not a text file in UTF-8") from error

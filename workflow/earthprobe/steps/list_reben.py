@@ -9,6 +9,7 @@ from earthprobe.archives.bigearthnet_v1 import read_split
 from earthprobe.archives.grid import scene_of
 from earthprobe.archives.interface import SPLITS
 from earthprobe.archives.reben import SPLIT_NAMES
+from earthprobe.errors import UserError
 from earthprobe.storage.files import replacing
 from earthprobe.storage.parquet import read_table
 
@@ -37,6 +38,8 @@ def run(
         splits = {patch_id: split for split, path in files.items() for _, patch_id in read_split(path)}
         table = table.with_columns(split=pl.col("id").replace_strict(splits, default=None, return_dtype=pl.String))
     else:
+        if odd := set(table["split"].unique()) - set(SPLIT_NAMES):
+            raise UserError(f"{metadata}: {odd.pop()!r} is no split: expected {', '.join(SPLIT_NAMES)}")
         table = table.with_columns(split=pl.col("split").replace_strict(SPLIT_NAMES))
     groups = pl.Series([scene_of(name) for name in table["id"]], dtype=pl.String)
     table = table.with_columns(group=groups).sort("id")

@@ -40,8 +40,9 @@ def run(*, features: Path, index: Path, buffer: float = 0, threads: int = 1, out
         said = read_metadata(index)
         label_set, classes = next(iter(said["classes"].items()))
         rows = rows_of(features, index, label_set)
-        fits = [fit for fit in fits_of(rows, said.get("folds"), buffer) if len(fit.train) and len(fit.test)]
-        # A part has no patches: it is said by name what is missing.
+        fits = list(fits_of(rows, said.get("folds"), buffer))
+        if said.get("folds"):  # one may have no patches; of a split it is said by name what is missing
+            fits = [fit for fit in fits if len(fit.train) and len(fit.test)]
         k = min([K, *(len(fit.train) for fit in fits)])
         schema = with_metadata(
             pa.schema(

@@ -22,6 +22,7 @@ from cyclopts import Parameter
 
 from earthprobe.errors import UserError
 from earthprobe.slurm import ask, jobs_from
+from earthprobe.storage.files import write_text
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +44,7 @@ def note_run(folder: Path) -> None:
     """Notes that this process, a Snakemake that has locked the folder, is at work there."""
     process = psutil.Process()
     here = {"host": socket.gethostname(), "pid": process.pid, "started": process.create_time()}
-    (folder / RUN).write_text(json.dumps(here), encoding="utf-8")
+    write_text(folder / RUN, json.dumps(here))
 
 
 def run(*arguments: Annotated[str, Parameter(allow_leading_hyphen=True)]) -> None:
@@ -76,7 +77,7 @@ def refuse_if_at_work(folder: Path) -> None:
     """
     try:
         last = json.loads((folder / RUN).read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, ValueError):  # a full disk may have left nothing of it
         return
     if last["host"] == socket.gethostname():
         pid, started = last["pid"], _started(last["pid"])

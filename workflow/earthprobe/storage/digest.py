@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from earthprobe.errors import UserError
 from earthprobe.storage.files import sha256
 from earthprobe.storage.parquet import parquet
 
@@ -55,9 +56,16 @@ def of_table(path: Path, columns: Sequence[str] | None = None) -> str:
 
 
 def of_tensors(path: Path) -> str:
-    """The SHA-256 of a safetensors file without its metadata: names, types, shapes and values of its tensors."""
+    """The SHA-256 of a safetensors file without its metadata: names, types, shapes and values of its tensors.
+
+    Raises:
+        UserError: it is no such file.
+    """
     with path.open("rb") as stream:
-        header = json.loads(stream.read(int.from_bytes(stream.read(8), "little")))
+        try:
+            header = json.loads(stream.read(min(int.from_bytes(stream.read(8), "little"), path.stat().st_size)))
+        except ValueError as error:
+            raise UserError(f"{path} is damaged: delete it, and run again what made it") from error
         header.pop("__metadata__", None)
         found = hashlib.sha256(json.dumps(header, sort_keys=True).encode())
         while chunk := stream.read(CHUNK):

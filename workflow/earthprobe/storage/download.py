@@ -68,6 +68,8 @@ def download(urls: Sequence[str], output: Path, algorithm: str, digest: str, *, 
                     reasons.append(f"{url}: {_reason(error)}")
                     log.warning("%s", reasons[-1])
                 else:
+                    with part.open("rb") as written:  # a crash of the machine leaves no name without its content
+                        os.fsync(written.fileno())
                     part.rename(output)
                     _sidecar(part).unlink(missing_ok=True)
                     return

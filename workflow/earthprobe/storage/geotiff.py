@@ -65,7 +65,7 @@ def frame_of(content: bytes) -> Frame | None:
             for number, tag in tags.items()
         }
         return _frame(found)
-    except (struct.error, OverflowError):
+    except (struct.error, OverflowError, ValueError, IndexError):
         return None
 
 

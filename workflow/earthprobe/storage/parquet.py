@@ -78,7 +78,10 @@ def read_table(path: Path, columns: Sequence[str]) -> pl.DataFrame:
         raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
     if absent := [column for column in columns if column not in schema]:
         raise UserError(f"{path} has no column {absent[0]}: it has {', '.join(schema)}")
-    return pl.read_parquet(path, columns=list(columns))
+    try:
+        return pl.read_parquet(path, columns=list(columns))
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise UserError(f"{path} cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def check_ids(path: Path, expected: Sequence[str]) -> None:

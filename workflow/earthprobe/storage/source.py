@@ -75,11 +75,14 @@ class Folder:
             # Joined as text: making a Path costs as much as reading the file.
             with open(f"{self._root}/{path}", "rb", buffering=0) as stream:  # noqa: PTH123
                 content = stream.read(LONGEST)
-                return content if len(content) < LONGEST else content + stream.read(MOST)
+                content = content if len(content) < LONGEST else content + stream.read(MOST)
         except FileNotFoundError as error:
             raise ValueError(f"{name} is missing{self._other_case(folder, name)}") from error
         except OSError as error:
             raise ValueError(f"{name} cannot be read: {error.strerror}") from error
+        if len(content) > MOST:
+            raise ValueError(f"{name} has more than {MOST} bytes, too large for a file of a patch")
+        return content
 
     def has(self, path: str) -> bool:
         """See :class:`Source`."""

@@ -73,4 +73,4 @@ def size_that_fits(trials: Sequence[Pictures], counts: Sequence[int], room: int)
                 needed += count / len(pictures) * sum(map(len, sheets(reduced)))
         if needed <= room:
             return size, 1.0
-    return SIZES[-1], max(0.0, room / needed)
+    return SIZES[-1], max(0.0, room / needed) if needed else 1.0
