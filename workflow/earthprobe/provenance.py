@@ -105,10 +105,16 @@ def _of_pip() -> Commit | None:
         return None
 
 
-def made_on(threads: int) -> list[dict[str, Any]]:
-    """On what a file was made; a list, since a merged one may come from several machines."""
+def made_on(threads: int, gpu: str | None = None) -> list[dict[str, Any]]:
+    """On what a file was made; a list, since a merged one may come from several machines.
+
+    Args:
+        threads: of the CPU.
+        gpu: its name; without, that of the GPU which torch has used in this process.
+    """
     torch = sys.modules.get("torch")  # which is not imported for this
-    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else None
+    if gpu is None and torch and torch.cuda.is_initialized():
+        gpu = torch.cuda.get_device_name()
     return [{"cpu": cpu(), "gpu": gpu, "threads": threads}]
 
 

@@ -275,3 +275,8 @@ def test_json_of_the_archive_is_kept_as_it_is(twelve: TinyArchive, tmp_path: Pat
     assert labels.height == 12
     assert {json.loads(content)["labels"][0] for content in labels["content"]} == {"Pastures"}
     assert table.filter(pl.col("file") == "/VV.tif")["content"].null_count() == 12
+
+
+def test_without_a_top_folder_only_names_that_are_text_have_a_place():
+    assert place_of("Märchen/x.tif", "") == ("Märchen", "x.tif")
+    assert place_of("M\udce4rchen/x.tif", "") is None  # a byte that is no UTF-8

@@ -117,10 +117,10 @@ def place_of(name: str, top: str) -> tuple[str, str] | None:
     and an archive may begin with the patches.
     """
     parts = [part for part in name.split("/") if part != "."]
-    if ".." in parts or "" in parts or "\0" in name or not _is_text(name):
+    if ".." in parts or "" in parts or "\0" in name:
         return None
     if not top:
-        return key_of("/".join(parts))
+        return key_of("/".join(parts)) if _is_text(name) else None
     if top in parts:
         parts = parts[parts.index(top) + 1 :]
     if not all(part.isascii() for part in parts):
