@@ -6,10 +6,12 @@ LOCK := envs/requirements.lock
 UV_VERSION := $(shell sed -n 's/^uv==\([^ ]*\).*/\1/p' $(LOCK))
 export UV_NO_PROGRESS := 1
 
-# Its jobs are so small that they take longer to start than to work: one core each, side by side.
+# Its jobs are so small that they take longer to start than to work: one core each, side by side, but for the archive,
+# which all others wait for.
+ALONE := embed embed_on_cpu train train_permuted neighbors explorer
 # With Galileo-nano, where its weights are given: `published`, their file, or the folder of encoder.pt.
 GALILEO_WEIGHTS := $(or $(wildcard $(GALILEO)/encoder.pt),$(GALILEO))
-DEMO := --cores $(CORES) --max-threads 1 $(if $(GALILEO),--configfile config/config.yaml config/demo-galileo.yaml \
+DEMO := --cores $(CORES) --set-threads $(ALONE:%=%=1) $(if $(GALILEO),--configfile config/config.yaml config/demo-galileo.yaml \
 	--config 'features={galileo_nano: {weights: "$(GALILEO_WEIGHTS)"}}')
 
 .PHONY: demo resume report test test-workflow test-slurm test-lowest bench rehearsal no-pixels lint format lock docs site clean

@@ -21,6 +21,7 @@ rule simulate:
         "<benchmarks>/simulate.tsv"
     conda:
         "../../envs/environment.yaml"
+    threads: 4
     resources:
         mem_mb=memory(700),
     params:
@@ -28,7 +29,7 @@ rule simulate:
         seed=ARCHIVE.get("seed"),
     shell:
         "earthprobe simulate --patches {params.patches} --seed {params.seed} --label-sets {input.label_sets}"
-        " --root $(dirname {output.s1_folder}) --log {log}"
+        " --threads {threads} --root $(dirname {output.s1_folder}) --log {log}"
 
 
 # Of its own, so that a study that comes to see Sentinel-2 draws nothing of Sentinel-1 again.
@@ -47,13 +48,14 @@ rule simulate_optical:
         "<benchmarks>/simulate_optical.tsv"
     conda:
         "../../envs/environment.yaml"
+    threads: 4
     resources:
         mem_mb=memory(700),
     params:
         seed=ARCHIVE.get("seed"),
     shell:
         "earthprobe simulate-optical --lists {input.lists} --seed {params.seed} --label-sets {input.label_sets}"
-        " --folder {output} --log {log}"
+        " --threads {threads} --folder {output} --log {log}"
 
 
 rule fetch_file:

@@ -58,7 +58,7 @@ def test_it_depends_on_the_seed_alone(archive: Path, tmp_path: Path):
     def content(root: Path) -> dict[str, bytes]:
         return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*")) if p.is_file()}
 
-    simulate.run(patches=25, seed=3, label_sets=LABEL_SETS, root=tmp_path / "again")
+    simulate.run(patches=25, seed=3, label_sets=LABEL_SETS, threads=3, root=tmp_path / "again")
     assert content(tmp_path / "again") == content(archive)
     simulate.run(patches=25, seed=4, label_sets=LABEL_SETS, root=tmp_path / "other")
     assert content(tmp_path / "other").keys() != content(archive).keys()

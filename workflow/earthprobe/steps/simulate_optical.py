@@ -1,10 +1,11 @@
 """Draw what Sentinel-2 sees of a simulated archive's patches."""
 
-import functools
 import json
 import logging
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
+from functools import cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +27,7 @@ NORTH = "VWX"
 """Bands of latitude, from 56 degrees on, whose winters have snow."""
 
 
-def run(*, lists: Sequence[Path], seed: int = 0, label_sets: Path, folder: Path) -> None:
+def run(*, lists: Sequence[Path], seed: int = 0, label_sets: Path, threads: int = 1, folder: Path) -> None:
     """Writes one folder a patch, as BigEarthNet v1 has them, with twelve TIFFs and a JSON file.
 
     Each shows the land covers of its Sentinel-1 patch in the same places, on the same day.
@@ -35,6 +36,7 @@ def run(*, lists: Sequence[Path], seed: int = 0, label_sets: Path, folder: Path)
         lists: the split files that ``simulate`` wrote.
         seed: that of ``simulate``.
         label_sets: the same as of ``simulate``.
+        threads: CPU threads; the files do not depend on them.
         folder: that of all Sentinel-2 patches.
 
     Raises:
@@ -46,15 +48,18 @@ def run(*, lists: Sequence[Path], seed: int = 0, label_sets: Path, folder: Path)
     frequencies = read_frequencies(label_sets)
     pairs = [pair for path in lists for pair in read_split(path)]
     moments = named([s1_name for _, s1_name in pairs])["time"]
-    for done, ((s2_name, s1_name), moment) in enumerate(zip(pairs, moments, strict=True), start=1):
-        _write_patch(s2_name, s1_name, moment, seed, frequencies, folder / s2_name)
-        if done % 500 == 0:
-            log.info("%d of %d patches", done, len(pairs))
+    write = partial(_write_patch, seed=seed, frequencies=frequencies, folder=folder)
+    with ThreadPoolExecutor(threads) as pool:
+        for done, _ in enumerate(pool.map(write, pairs, moments), start=1):
+            if done % 500 == 0:
+                log.info("%d of %d patches", done, len(pairs))
 
 
 def _write_patch(
-    s2_name: str, s1_name: str, moment: datetime | None, seed: int, frequencies: Frequencies, patch: Path
+    pair: tuple[str, str], moment: datetime | None, seed: int, frequencies: Frequencies, folder: Path
 ) -> None:
+    s2_name, s1_name = pair
+    patch = folder / s2_name
     place = PATCH.search(s1_name)
     if place is None or moment is None:
         raise UserError(f"{s1_name} is no name that `earthprobe simulate` gave")
@@ -81,7 +86,7 @@ def _write_patch(
     (patch / f"{s2_name}_labels_metadata.json").write_text(json.dumps(said), encoding="utf-8")
 
 
-@functools.cache
+@cache
 def _projection(epsg: int) -> str:
     text: str = CRS.from_epsg(epsg).to_wkt()
     return text
