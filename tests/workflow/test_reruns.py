@@ -351,6 +351,7 @@ EDITS = [
             "errors",
             "ablations",
             "feature_sets",
+            "names",
             "progress",
             "provenance",
             "config",
