@@ -184,3 +184,9 @@ def test_the_machine():
     assert made == {"cpu": provenance.cpu(), "gpu": None, "threads": 3}
     assert provenance.cpu().strip()
     assert isinstance(provenance.gpus(), list)
+
+
+def test_a_gpu_is_named_where_torch_has_used_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("torch.cuda.is_initialized", lambda: True)
+    monkeypatch.setattr("torch.cuda.get_device_name", lambda: "H200")
+    assert provenance.made_on(4)[0]["gpu"] == "H200"

@@ -105,16 +105,14 @@ def _of_pip() -> Commit | None:
         return None
 
 
-def made_on(threads: int, gpu: str | None = None) -> list[dict[str, Any]]:
-    """On what a file was made; a list, since a merged one may come from several machines.
+def made_on(threads: int) -> list[dict[str, Any]]:
+    """On what a file was made: the CPU, and the GPU that torch has used in this process.
 
-    Args:
-        threads: of the CPU.
-        gpu: its name; without, that of the GPU which torch has used in this process.
+    Returns:
+        A list, since a merged file may come from several machines.
     """
     torch = sys.modules.get("torch")  # which is not imported for this
-    if gpu is None and torch and torch.cuda.is_initialized():
-        gpu = torch.cuda.get_device_name()
+    gpu = torch.cuda.get_device_name() if torch and torch.cuda.is_initialized() else None
     return [{"cpu": cpu(), "gpu": gpu, "threads": threads}]
 
 

@@ -16,7 +16,7 @@ def test_place_and_season_alone():
         }
     )
     taken = location.vectors(patches)
-    assert taken.ids == ["a", "b"]
+    assert (taken.ids, taken.missing) == (["a", "b"], ["c"])
     angle = 2 * np.pi * np.array([164, 365]) / 365.25
     want = np.column_stack([[8.6, -8.3], [47.5, 37.5], np.sin(angle), np.cos(angle)])
     np.testing.assert_allclose(taken.matrix, want, rtol=1e-6)

@@ -14,6 +14,7 @@ from earthprobe.errors import UserError
 from earthprobe.models import timm as ours
 from earthprobe.models.assemble import encoder_of
 from earthprobe.models.interface import Inputs
+from earthprobe.models.pooling import check, pooled
 from earthprobe.models.weights import read_state
 from earthprobe.steps import embed_weights
 
@@ -125,3 +126,16 @@ def test_what_timm_has_not_is_one_line(tmp_path: Path, monkeypatch: pytest.Monke
     ):
         store("resnet18", "published")
     assert not (tmp_path / "w.safetensors").exists()
+
+
+def test_a_block_of_a_model_without_a_class_token_is_taken():
+    model = timm.create_model("vit_tiny_patch16_224", num_classes=0, class_token=False, global_pool="avg").eval()
+    x = torch.randn(2, 3, 224, 224)
+    with torch.inference_mode():
+        tokens = model.blocks[0](model.norm_pre(model.patch_drop(model._pos_embed(model.patch_embed(x)))))
+        torch.testing.assert_close(pooled(model, x, "mean", 0), tokens.mean(1))
+
+
+def test_stages_of_a_convolution_are_no_blocks():
+    with pytest.raises(UserError, match="layer: the blocks of this model have no numbers: leave it out"):
+        check(timm.create_model("tf_efficientnet_lite0", num_classes=0), "default", 2)

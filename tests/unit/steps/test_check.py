@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 import tifffile
 from earthprobe import registry
-from earthprobe.archives.interface import SPLITS
+from earthprobe.archives.interface import SPLITS, absent
 from earthprobe.sensors import BANDS, bands_of
 from earthprobe.steps import check, index, index_members, index_patches, rejected, shard, shard_statistics
 from earthprobe.steps.check import Finding, backscatter_findings, reflectance_findings, verdict
@@ -364,3 +364,16 @@ def check_tables(
     content = {"sensor": "s1", "bands": {name: bands[name] for name in bands_of("s1")}, "all": figures}
     (out / "s1.json").write_text(json.dumps({**content, "patches": patches.height, "rejected": 0, "odd": []}))
     return run("reben", out, snow_and_clouds)
+
+
+def test_rejected_patches_of_any_sensor_are_counted():
+    rows = [
+        {"patch_id": name, "step": step, "reason": reason}
+        for name, step, reason in (
+            ("a", "shard cam", "x.tif is missing"),
+            ("b", "shard cam", absent("cam")),
+            ("c", "index", "no label in the table"),
+        )
+    ]
+    found = {finding.what: finding.found for finding in check._rejected(rows, {"cam"})}
+    assert found == {"patches without readable labels": "1", "patches without readable pixels": "1"}

@@ -134,5 +134,9 @@ def test_test_patches_of_one_cluster_are_refused(tmp_path: Path):
 
     with pytest.raises(UserError, match=r"intervals.cluster: all test patches are of one tile, t2, .* take auto or"):
         run("tile")
+    known = pl.read_parquet(tmp_path / "index.parquet")
+    known.with_columns(tile=pl.lit(None, pl.String)).write_parquet(tmp_path / "index.parquet")
+    with pytest.raises(UserError, match=r"intervals.cluster: no test patch has a tile: take auto or another"):
+        run("tile")
     with pytest.raises(UserError, match="--scores: 3 files for 2 of --metrics"):
         run("patch", metrics=2, scores=3)

@@ -75,5 +75,5 @@ def test_names_and_lists_that_are_no_text_are_said(root: Path, tmp_path: Path):
     with pytest.raises(UserError, match="list.txt is not a text file in UTF-8"):
         list_folders.run(root=root, train=[tmp_path / "list.txt"], output=tmp_path / "u.csv")
     open(os.fsencode(root) + b"/Forest/F\xea.jpg", "wb").close()  # noqa: PTH123 - a name that is no text
-    with pytest.raises(UserError, match=r"the name 'F\\udcea.jpg' is not UTF-8: rename the file"):
+    with pytest.raises(UserError, match=r"the name 'Forest/F\\udcea.jpg' is not UTF-8: rename it"):
         list_folders.run(root=root, output=tmp_path / "u.csv")

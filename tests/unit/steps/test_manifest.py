@@ -45,7 +45,8 @@ def a_run(root: Path, commit: str | None = None, threads: int = 2, **changed: An
     weights = safetensors.numpy.save({"w": np.arange(4, dtype=np.float32)}, {"weights": "random:3"})
     (root / "features/dofa/weights.safetensors").write_bytes(weights)
     said = {"kind": "dofa", "model": "dofa_base_patch16_224", "weights": "random:3", "precision": "bfloat16"}
-    schema = with_metadata(embedding_schema(2), {**said, "device": "cuda", "made_on": made_on(16, "NVIDIA H100")})
+    here = [{"cpu": provenance.cpu(), "gpu": "NVIDIA H100", "threads": 16}]
+    schema = with_metadata(embedding_schema(2), {**said, "device": "cuda", "made_on": here})
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(np.arange(8, dtype=np.float32)), type=schema.field(1).type)
     pq.write_table(pa.table([pa.array(IDS), vectors], schema=schema), root / "features/dofa.parquet")
     for row in ROWS:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 
 from earthprobe.errors import UserError
 from earthprobe.progress import Progress
-from earthprobe.storage.files import replacing
+from earthprobe.storage.files import is_text, replacing
 from earthprobe.storage.parquet import with_metadata
 from earthprobe.storage.source import MEMBERS, MOST, key_of
 from earthprobe.storage.tar import Member, TarReader, opened
@@ -104,11 +104,6 @@ def _files_of_patches(
             yield folder, file, member.offset, member.size, None, None
 
 
-def _is_text(name: str) -> bool:
-    """Whether a name is UTF-8; other bytes of it stand there as surrogates."""
-    return not any("\ud800" <= letter <= "\udfff" for letter in name)
-
-
 def place_of(name: str, top: str) -> tuple[str, str] | None:
     """The folder and the name of a file, as :func:`earthprobe.storage.source.key_of` has them; None for other files.
 
@@ -120,7 +115,7 @@ def place_of(name: str, top: str) -> tuple[str, str] | None:
     if ".." in parts or "" in parts or "\0" in name:
         return None
     if not top:
-        return key_of("/".join(parts)) if _is_text(name) else None
+        return key_of("/".join(parts)) if is_text(name) else None
     if top in parts:
         parts = parts[parts.index(top) + 1 :]
     if not all(part.isascii() for part in parts):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from earthprobe.errors import UserError
-from earthprobe.storage.files import write_csv
+from earthprobe.storage.files import is_text, write_csv
 
 log = logging.getLogger(__name__)
 
@@ -37,8 +37,8 @@ def run(
         for path in sorted(folder.iterdir()):
             if path.suffix.lower() not in ENDINGS:
                 continue
-            if not path.name.isprintable():
-                raise UserError(f"{folder}: the name {path.name!a} is not UTF-8: rename the file")
+            if not is_text(f"{folder.name}/{path.name}"):
+                raise UserError(f"{root}: the name {f'{folder.name}/{path.name}'!a} is not UTF-8: rename it")
             if path.stem in found:
                 raise UserError(f"{root}: {folder.name} and {found[path.stem][0]} both have a picture {path.stem}")
             found[path.stem] = (folder.name, f"{folder.name}/{path.name}")

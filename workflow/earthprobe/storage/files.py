@@ -73,6 +73,11 @@ def write_csv(target: Path, columns: Sequence[str], rows: Iterable[Sequence[obje
         writer.writerows(rows)
 
 
+def is_text(name: str) -> bool:
+    """Whether the name of a file is UTF-8; Python has other bytes of it as surrogates."""
+    return not any("\ud800" <= letter <= "\udfff" for letter in name)
+
+
 def read_csv(path: Path) -> list[dict[str, str]]:
     """The rows of a CSV file with a header."""
     with path.open(newline="", encoding="utf-8") as stream:
