@@ -24,6 +24,30 @@ def test_real_sample_has_its_splits(v1_sample: Path, tmp_path: Path):
     assert (tmp_path / "split_mismatches.csv").read_text() == "patch_id,split,problem\n"
 
 
+def test_patches_that_reben_lacks_have_the_country_of_their_place(v1_sample: Path, tmp_path: Path):
+    lists = [v1_sample / f"bigearthnet-{split}.csv" for split in ("train", "val", "test")]
+    s2_id, s1_id = lists[0].read_text().splitlines()[0].split(",")
+    pl.DataFrame({"s1_name": [s1_id], "s2v1_name": [s2_id], "split": ["train"], "country": ["Utopia"]}).write_parquet(
+        tmp_path / "reben.parquet"
+    )
+
+    def countries(*more: Path) -> dict[str, str]:
+        index_patches.run(
+            kind="bigearthnet-v1",
+            files=[v1_sample / "BigEarthNet-S1-v1.0"],
+            lists=[*lists, *more],
+            shards=1,
+            archive="x",
+            output=tmp_path / "patches.parquet",
+            mismatches=tmp_path / "mismatches.csv",
+        )
+        return dict(pl.read_parquet(tmp_path / "patches.parquet").select("patch_id", "country").iter_rows())
+
+    without = countries()
+    assert None not in without.values()
+    assert countries(tmp_path / "reben.parquet") == without | {s1_id: "Utopia"}
+
+
 def test_a_shard_is_a_hash_of_the_id_alone():
     ids = [f"S1A_{i}" for i in range(20_000)]
     counts = np.bincount([shard_of(p, 16) for p in ids], minlength=16)
