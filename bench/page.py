@@ -103,7 +103,7 @@ TABLES: Mapping[str, Sequence[About]] = {
         About("intervals_by_tile", "1,000 draws of 92 tiles, all metrics", "scikit-learn's metrics, draw by draw"),
         About("intervals_by_patch", "1,000 draws of 125,866 patches", "scikit-learn's metrics, draw by draw"),
         About("intervals_memory", "the first of them", limit=GOAL),
-        About("umap", "layout of 20,000 patches", "umap-learn alone"),
+        About("umap", "layout of 20,000 patches, one thread", "umap-learn alone"),
         About("dag_64", "a dry run, 64 shards", limit=GOAL),
         About("dag_1024", "a dry run, 1,024 shards", limit=GOAL),
     ),
