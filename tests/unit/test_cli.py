@@ -9,6 +9,7 @@ from pathlib import Path
 
 import polars as pl
 import pytest
+import torch
 import yaml
 from earthprobe import registry
 from earthprobe.cli import main
@@ -38,6 +39,29 @@ def test_a_defect_is_raised_and_logged(tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ZeroDivisionError):
         main(["show", str(tmp_path), "--log", str(tmp_path / "x.log")])
     assert "ZeroDivisionError" in (tmp_path / "x.log").read_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError("Unable to allocate 4.00 TiB for an array"), "for this job: Unable to allocate 4.00 TiB"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB."), "the GPU has too little free memory"),
+    ],
+)
+def test_memory_that_does_not_suffice_is_one_line(
+    error: Exception, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def fail(text: str) -> None:
+        raise error
+
+    monkeypatch.setattr("earthprobe.steps.show.yaml.safe_load", fail)
+    (tmp_path / "config.yaml").touch()
+    assert main(["show", str(tmp_path), "--log", str(tmp_path / "x.log")]) == 1
+    said = capsys.readouterr().err
+    assert said.startswith("earthprobe show: ")
+    assert message in said
+    assert said.count("\n") == 1
+    assert "Traceback" not in (tmp_path / "x.log").read_text()
 
 
 def test_a_log_that_cannot_be_written_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
