@@ -131,6 +131,11 @@ def test_rows_that_cannot_be_are_named(tmp_path: Path, text: str, message: str):
             {"bands": {"VV": "{scene}/VV.tif", "VH": "{id}.tif"}},
             "archive.bands.VV: there is no column scene",
         ),
+        (
+            "id,labels,split,table_split\na,x,train,1\n",
+            {},
+            r"t.csv has the columns split and table_split: rename the second$",
+        ),
         ("", {}, r"t.csv is empty: its first line must name the columns$"),
         (b"\xff\xfe\x00", {}, "."),
         (b"id,labels,split\n\xe9,x,train\n", {}, r"t.csv is not a text file in UTF-8: save it as CSV \(UTF-8\)$"),

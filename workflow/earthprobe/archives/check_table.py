@@ -10,7 +10,7 @@ from typing import Any
 from earthprobe.archives.bands import band_files
 from earthprobe.archives.read_table import columns_of
 from earthprobe.errors import UserError
-from earthprobe.storage.band_files import columns_in
+from earthprobe.storage.band_files import OWN, TAKEN, columns_in
 from earthprobe.storage.tar_names import tar_name
 
 NEEDED = {"table": ["split"], "group": ["group"]}
@@ -51,9 +51,12 @@ def check_columns(archive: Mapping[str, Any], found: list[str]) -> None:
         found: the columns of the table.
 
     Raises:
-        UserError: one is not there.
+        UserError: one is not there, or has a name that is given to another.
     """
     columns, split = archive["columns"], archive["split"]
+    for name in found:
+        if name in TAKEN and f"{OWN}{name}" in found:
+            raise UserError(f"{archive['table']} has the columns {name} and {OWN}{name}: rename the second")
     where = f"{archive['table']} has the columns {', '.join(found)}"
     for key, column in columns.items():
         # One that goes by its own name may be missing; another was named on purpose.
