@@ -18,6 +18,7 @@ STEPS = {
     "linear_sgd": ("linear by gradient descent", "#6B8E23"),
     "mlp": ("MLP", BLACK),
 }
+SECONDS = (1, 10, 100, 1000)
 GIB = (0.25, 0.5, 1, 2, 4, 8)
 DASHES = {19: (), 43: (3, 1.5)}
 
@@ -54,6 +55,7 @@ def draw(steps: pl.DataFrame, image: Path) -> None:
     ):
         ends: list[tuple[float, str, str]] = []
         for name, (title_of, colour) in STEPS.items():
+            last = []
             for (labels,), line in steps.filter(pl.col("name") == name).group_by("labels", maintain_order=True):
                 values = line[column] / (1024 if column == "peak_mib" else 1)
                 axes.plot(
@@ -65,13 +67,14 @@ def draw(steps: pl.DataFrame, image: Path) -> None:
                     linewidth=1.2,
                     dashes=DASHES.get(labels, ()),
                 )
-                suffix = f", {labels} classes" if labels else ""
-                ends.append((values[-1], title_of + suffix, colour))
+                last.append(values[-1])
+            if last:
+                ends.append((max(last), title_of, colour))
         axes.set(xscale="log", yscale="log", xlabel="patches", title=title)
         low, high = steps["patches"].min(), steps["patches"].max()
         axes.set_xticks([low, high], [f"{low:,}\n(10 %)", f"{high:,}\n(100 %)"])
-        if column == "peak_mib":
-            axes.set_yticks(GIB, [f"{gib:g}" for gib in GIB])
+        ticks = GIB if column == "peak_mib" else SECONDS
+        axes.set_yticks(ticks, [f"{tick:,g}" for tick in ticks])
         axes.minorticks_off()
         bottom, top = (f(steps[column]) / (1024 if column == "peak_mib" else 1) for f in (min, max))
         axes.set_ylim(bottom * 0.8, top * 1.25)
