@@ -18,7 +18,7 @@ from typing import Annotated
 from cyclopts import App, CycloptsError, Parameter
 
 from earthprobe import provenance, registry
-from earthprobe.errors import UserError
+from earthprobe.errors import UserError, told_of_memory
 from earthprobe.progress import peak_memory
 
 log = logging.getLogger("earthprobe")
@@ -98,7 +98,7 @@ def _run(commands: App, words: list[str], log_file: Path | None, command: str) -
     if log_file:  # a log says what was run, by which version
         log.info("earthprobe %s: %s", provenance.version(), command)
     try:
-        with _printed_to(log_file):
+        with _printed_to(log_file), told_of_memory():
             commands(words)
     except (UserError, OSError, CycloptsError) as error:
         # A missing file, a full disk or a read-only folder is the user's to mend, too.
@@ -108,12 +108,7 @@ def _run(commands: App, words: list[str], log_file: Path | None, command: str) -
         if not isinstance(error, CycloptsError) or log_file:
             log.error("%s", text)
         return 2 if isinstance(error, CycloptsError) else 1
-    except Exception as error:
-        if lack := _lack_of_memory(error):
-            if log_file:
-                print(f"earthprobe {step}: {lack}", file=sys.stderr)
-            log.error("%s", lack)
-            return 1
+    except Exception:
         log.exception("earthprobe %s stopped because of a bug in earthprobe", step)
         raise
     if log_file:
@@ -131,19 +126,6 @@ def _reason(error: Exception, step: str) -> str:
     if isinstance(error, OSError) and error.strerror:
         return f"{error.filename or step}: {error.strerror}"
     return " ".join(str(error).split()) if isinstance(error, CycloptsError) else str(error)
-
-
-def _lack_of_memory(error: Exception) -> str:
-    """What is said of memory that did not suffice; empty of other errors."""
-    torch = sys.modules.get("torch")
-    if torch and isinstance(error, torch.OutOfMemoryError):
-        return (
-            "the GPU has too little free memory: run fewer jobs at once (--cores), "
-            "or hide it from them (export CUDA_VISIBLE_DEVICES=), so that they run on the CPU"
-        )
-    if isinstance(error, MemoryError):
-        return f"too little memory, of this machine or for this job: {' '.join(str(error).split())}".rstrip(": ")
-    return ""
 
 
 def _log_handler(path: Path | None) -> logging.Handler:

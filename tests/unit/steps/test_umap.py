@@ -63,7 +63,7 @@ def test_coordinates_are_of_the_sample_seeded_and_find_clusters(tmp_path: Path):
     points = table.select("x", "y").to_numpy()
     mine = group[[ids.index(p) for p in table["patch_id"]]]
     centres = [points[mine == g].mean(axis=0) for g in (0, 1)]
-    spread = max(points[mine == g].std() for g in (0, 1))
+    spread = max(points[mine == g].std(axis=0).max() for g in (0, 1))
     assert np.linalg.norm(centres[0] - centres[1]) > 2 * spread
     near = table["nearest"].to_numpy()
     assert (mine[near] == mine[:, None]).mean() > 0.99
