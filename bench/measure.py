@@ -58,6 +58,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "embed_cpu_112": functools.partial(models.dofa, 112, "bfloat16"),
     "embed_cpu_112_int8": functools.partial(models.dofa, 112, "int8"),
     "embed_statistics": models.statistics,
+    "embed_rcf": models.rcf,
     "embed_vit_small": models.vit_small,
     "embed_dinov2_base": models.softcon,
     "embed_timm_base": models.timm_vit,

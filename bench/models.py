@@ -109,6 +109,26 @@ def statistics() -> Row:
     return pairs.rate(PATCHES, "patches/s")
 
 
+def rcf() -> Row:
+    """Random convolutional features of two bands, beside torchgeo's with the same filters."""
+    from torchgeo.models import RCF
+
+    torch.set_num_threads(CORES)
+    bands = ["VV", "VH"]
+    entry = entry_of("models", json.dumps({"kind": "rcf", "bands": bands, "normalization": "none"}), "bench")
+    encoder = encoder_of(entry, Inputs(bands, MEAN, STD, None, "none"), None, "cpu", torch.float32)
+    pixels = torch.randn(PATCHES, 2, 120, 120)
+    model = RCF(in_channels=2, features=512, kernel_size=3, bias=-1.0, seed=0)
+
+    @torch.inference_mode()
+    def run(model: Any) -> torch.Tensor:
+        return torch.cat([model(batch) for batch in pixels.split(BATCH["cpu"])])
+
+    pairs = Pairs(partial(run, encoder), partial(run, model))
+    torch.testing.assert_close(pairs.result, pairs.expected)
+    return pairs.rate(PATCHES, "patches/s")
+
+
 def vit_small() -> Row:
     """Torchgeo's ViT small."""
     from torchgeo.models import vit_small_patch16_224

@@ -85,6 +85,7 @@ TABLES: Mapping[str, Sequence[About]] = {
         About("embed_dinov2_base", "torchgeo's DINOv2 ViT base, bfloat16", "torchgeo's forward pass, float32"),
         About("embed_timm_base", "timm's ViT base, bfloat16", "timm's forward pass, float32"),
         About("embed_statistics", "`statistics` of 12 bands", "numpy's functions, one after the other"),
+        About("embed_rcf", "`rcf` of 2 bands", "torchgeo's `RCF`"),
         About("embed_gpu", "DOFA base on a GPU"),
         About("merge", "64 files of vectors to one", "`polars.concat(...).sort(...)` in memory", "copying the file"),
         About("merge_memory", "the same of 512,000 patches", "the same", "of a quarter of the patches", share=False),

@@ -12,12 +12,23 @@ from torchgeo.models import RCF
 INPUTS = Inputs(["VV", "VH"], [0.0, 0.0], [1.0, 1.0], None, "zscore")
 
 
-@pytest.mark.parametrize("seed", [0, 1, 7])
-def test_gaussian_filters_and_vectors_are_torchgeos(seed: int):
-    pixels = torch.randn(3, 2, 30, 30)
+@pytest.mark.parametrize(("seed", "height"), [(0, 30), (1, 34), (7, 9)])
+def test_gaussian_filters_and_vectors_are_torchgeos(seed: int, height: int):
+    pixels = torch.randn(3, 2, height, 30)
     ours = rcf.build(None, INPUTS, features=64, seed=seed)
     theirs = RCF(in_channels=2, features=64, kernel_size=3, bias=-1.0, seed=seed)
     torch.testing.assert_close(ours(Batch(pixels)), theirs(pixels))
+
+
+def test_answers_that_are_all_on_one_side_leave_the_other_at_0():
+    kernel = torch.stack([torch.full((1, 3, 3), value) for value in (2.0, -2.0)])
+    model = rcf.Rcf(kernel, {})
+    pixels = torch.rand(3, 1, 37, 41) + 1
+    answers = torch.nn.functional.conv2d(pixels.double(), kernel.double()).mean(dim=(2, 3)) - 1
+    expected = torch.stack([answers[:, 0], torch.zeros(3), torch.zeros(3), -answers[:, 1]], dim=1)
+    found = model(Batch(pixels))
+    torch.testing.assert_close(found, expected.float())
+    assert (found[:, 1:3] == 0).all()  # no noise, which probes would blow up
 
 
 def test_whitening_is_torchgeos():
