@@ -61,6 +61,7 @@ ROWS: dict[str, Callable[[], Row]] = {
     "embed_rcf": models.rcf,
     "embed_vit_small": models.vit_small,
     "embed_dinov2_base": models.softcon,
+    "embed_resnet50": models.resnet,
     "embed_timm_base": models.timm_vit,
     "embed_gpu": functools.partial(embeddings.embed, "bfloat16", "cuda"),
     "merge": embeddings.merge,

@@ -24,8 +24,8 @@ PATCHES = 64
 MEAN, STD = [-12.0, -19.0], [5.0, 5.5]
 
 
-def vit(kind: str, model: str, other: Any) -> Row:
-    """Patches a second of a ViT of timm's or torchgeo's.
+def published(kind: str, model: str, other: Any) -> Row:
+    """Patches a second of a model of timm's or torchgeo's.
 
     Args:
         kind: ours.
@@ -133,20 +133,27 @@ def vit_small() -> Row:
     """Torchgeo's ViT small."""
     from torchgeo.models import vit_small_patch16_224
 
-    return vit("torchgeo", "vit_small_patch16_224", lambda: vit_small_patch16_224(in_chans=2, num_classes=0))
+    return published("torchgeo", "vit_small_patch16_224", lambda: vit_small_patch16_224(in_chans=2, num_classes=0))
 
 
 def softcon() -> Row:
     """Torchgeo's ViT base of DINOv2."""
     from torchgeo.models import vit_base_patch14_dinov2
 
-    return vit(
+    return published(
         "torchgeo", "vit_base_patch14_dinov2", lambda: vit_base_patch14_dinov2(in_chans=2, img_size=224, num_classes=0)
     )
+
+
+def resnet() -> Row:
+    """Torchgeo's ResNet-50."""
+    from torchgeo.models import resnet50
+
+    return published("torchgeo", "resnet50", lambda: resnet50(in_chans=2, num_classes=0))
 
 
 def timm_vit() -> Row:
     """Timm's ViT base."""
     import timm
 
-    return vit("timm", "vit_base_patch16_224", lambda: timm.create_model("vit_base_patch16_224", num_classes=0))
+    return published("timm", "vit_base_patch16_224", lambda: timm.create_model("vit_base_patch16_224", num_classes=0))

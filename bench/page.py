@@ -83,6 +83,7 @@ TABLES: Mapping[str, Sequence[About]] = {
         About("embed_cpu_112_int8", "int8, 112 pixels", IN_BFLOAT16),
         About("embed_vit_small", "torchgeo's ViT small, bfloat16", "torchgeo's forward pass, float32"),
         About("embed_dinov2_base", "torchgeo's DINOv2 ViT base, bfloat16", "torchgeo's forward pass, float32"),
+        About("embed_resnet50", "torchgeo's ResNet-50, bfloat16", "torchgeo's forward pass, float32"),
         About("embed_timm_base", "timm's ViT base, bfloat16", "timm's forward pass, float32"),
         About("embed_statistics", "`statistics` of 12 bands", "numpy's functions, one after the other"),
         About("embed_rcf", "`rcf` of 2 bands", "torchgeo's `RCF`"),

@@ -111,6 +111,7 @@ MEASURED = (
     ("dofa", "dofa_base_patch16_224", "embed_cpu"),
     ("torchgeo", "vit_small_patch16_224", "embed_vit_small"),
     ("torchgeo", "vit_base_patch14_dinov2", "embed_dinov2_base"),
+    ("torchgeo", "resnet50", "embed_resnet50"),
     ("timm", "vit_base_patch16_224", "embed_timm_base"),
 )
 """Rows of `make bench`: patches of Sentinel-1 a second, ours in bfloat16, and the library's forward pass in float32."""

@@ -1,5 +1,6 @@
 """Weights are read without running what they hold, and fit the model or are refused."""
 
+import copy
 import pickle
 from pathlib import Path
 
@@ -98,6 +99,18 @@ def test_a_stored_model_is_built_again_with_its_weights_and_origin(tmp_path: Pat
         key: value.tolist() for key, value in model.state_dict().items()
     }
     assert origin_of(path) == origin
+
+
+@pytest.mark.parametrize("norm", [nn.BatchNorm2d(8), nn.Identity()])
+def test_only_a_convolutional_network_has_its_channels_last(tmp_path: Path, norm: nn.Module):
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), norm).eval()
+    path = tmp_path / "w.safetensors"
+    path.write_bytes(safetensors.torch.save(dict(model.state_dict())))
+    again = load(path, lambda: copy.deepcopy(model))
+    found = again[0].weight.is_contiguous(memory_format=torch.channels_last)
+    assert found == isinstance(norm, nn.BatchNorm2d)
+    pixels = torch.randn(2, 3, 9, 9)
+    torch.testing.assert_close(again(pixels), model(pixels))
 
 
 def test_stored_weights_that_cannot_be_read_are_an_error(tmp_path: Path):
