@@ -10,8 +10,10 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F  # noqa: N812
+from earthprobe.models import packed
 from earthprobe.models.dofa import architecture
-from earthprobe.models.packed import Int8Linear, PackedLinear, speed_up
+from earthprobe.models.packed import Int8Linear, PackedAttention, PackedLinear, speed_up
+from timm.layers.attention import Attention
 from torch import nn
 
 from tests.unit.models.test_dofa import BASE, encoder_of
@@ -21,7 +23,7 @@ pytestmark = pytest.mark.usefixtures("shallow_dofa")
 
 @pytest.mark.skipif(not PackedLinear.available(), reason="this CPU has no units for bfloat16")
 @pytest.mark.parametrize("batch", [1, 6])
-def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
+def test_packed_layers_and_attention_change_nothing_that_counts(
     pixels: torch.Tensor, batch: int, monkeypatch: pytest.MonkeyPatch
 ):
     torch.manual_seed(1)
@@ -34,10 +36,21 @@ def test_packed_layers_and_unfused_attention_change_nothing_that_counts(
     with torch.inference_mode():
         got, want = fast(pixels[:batch]), plain(pixels[:batch])
         x = torch.randn(batch, 197, 768).bfloat16()
-        assert torch.equal(fast_blocks[0].attn.qkv(x), plain_blocks[0].attn.qkv(x))
+        assert torch.equal(fast_blocks[0].attn.plain.qkv(x), plain_blocks[0].attn.qkv(x))
         assert torch.equal(fast_blocks[1].mlp.fc2(x.repeat(1, 1, 4)), plain_blocks[1].mlp.fc2(x.repeat(1, 1, 4)))
     assert F.cosine_similarity(got, want).min() > 0.9999
     assert F.cosine_similarity(got - got.mean(1, True), want - want.mean(1, True)).min() > 0.999
+
+
+@pytest.mark.parametrize("scores", [1, 1_000, 25_000, 2**19])
+def test_attention_in_parts_is_timms(scores: int, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(packed, "SCORES", scores)  # a token, some tokens, some patches or all of them at a time
+    torch.manual_seed(5)
+    attention = Attention(64, 4, qkv_bias=True, qk_norm=True, norm_layer=nn.LayerNorm).eval()
+    x, mask = torch.randn(5, 50, 64), torch.rand(50, 50) > 0.5
+    with torch.inference_mode():
+        torch.testing.assert_close(PackedAttention(attention)(x), attention(x))
+        torch.testing.assert_close(PackedAttention(attention)(x, attn_mask=mask), attention(x, attn_mask=mask))
 
 
 def test_a_cpu_without_bfloat16_units_keeps_the_plain_layers():
@@ -113,7 +126,7 @@ def test_a_transformer_of_integers_is_near_float32(pixels: torch.Tensor):
     model = architecture(BASE)
     plain = encoder_of(copy.deepcopy(model), [3.75, 3.75], torch.float32)
     coarse = encoder_of(model, [3.75, 3.75], torch.bfloat16, layer=Int8Linear)
-    assert type(coarse[1].blocks[0].attn.qkv) is type(coarse[1].blocks[1].mlp.fc2) is Int8Linear
+    assert type(coarse[1].blocks[0].attn.plain.qkv) is type(coarse[1].blocks[1].mlp.fc2) is Int8Linear
     with torch.inference_mode():
         got, want = coarse(pixels), plain(pixels)
     assert F.cosine_similarity(got, want).min() > 0.999

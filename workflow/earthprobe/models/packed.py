@@ -16,6 +16,9 @@ TOKENS = 8 * 197
 STEPS = 127
 """Integers of 8 bits on either side of zero."""
 
+SCORES = 2**19
+"""Scores of attention that a core computes at a time: 1 MiB in bfloat16, which stays in its cache."""
+
 TINY = torch.finfo(torch.float32).tiny
 
 Activation = Literal["none", "gelu"]
@@ -87,11 +90,43 @@ class Int8Linear(nn.Module):
         return result.view(*x.shape[:-1], -1)
 
 
+class PackedAttention(nn.Module):
+    """Attention as two matrix products, over as many patches or tokens at a time as the caches hold scores of.
+
+    Torch's fused kernel takes up to twice as long in bfloat16, and so do the products of all patches at once.
+    """
+
+    def __init__(self, attention: Attention) -> None:
+        super().__init__()
+        self.plain = attention
+
+    def forward(self, x: Tensor, **masks: Any) -> Tensor:
+        """The layer's result, shape (patches, tokens, features)."""
+        plain: Any = self.plain
+        result: Tensor
+        if any(mask is not None and mask is not False for mask in masks.values()):
+            result = plain(x, **masks)
+            return result
+        heads = plain.qkv(x).unflatten(2, (3, plain.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        q, k, v = plain.q_norm(heads[0]) * plain.scale, plain.k_norm(heads[1]).transpose(-2, -1), heads[2]
+        scores = SCORES * torch.get_num_threads()
+        patches = max(1, scores // (plain.num_heads * x.shape[1] ** 2))
+        tokens = max(1, scores // (plain.num_heads * x.shape[1]))
+        found = x.new_empty((*x.shape[:2], *v.shape[1::2]))
+        for first in range(0, len(x), patches):
+            some = slice(first, first + patches)
+            for top in range(0, x.shape[1], tokens):
+                here = slice(top, top + tokens)
+                found[some, here] = ((q[some, :, here] @ k[some]).softmax(-1) @ v[some]).transpose(1, 2)
+        result = plain.proj(found.flatten(2))
+        return result
+
+
 def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = PackedLinear) -> int:
     """Lets the transformers of a model, which are timm's, do their sums on a CPU in less time.
 
-    Attention as two matrix products is twice as fast there as torch's fused kernel, and a layer whose weights are
-    stored as the matrix product wants them spares their rearrangement in each call (docs/performance.md).
+    A layer whose weights are stored as the matrix product wants them spares their rearrangement in each call
+    (docs/performance.md); for attention see :class:`PackedAttention`.
 
     Args:
         model: changed in place; what is in float32 stays, unless ``layer`` is :class:`Int8Linear`.
@@ -104,6 +139,9 @@ def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = Pa
     dtypes = (torch.bfloat16, torch.float32) if layer is Int8Linear else (torch.bfloat16,)
     for module in list(model.modules()):
         part: Any = module
+        for name, child in list(module.named_children()):
+            if isinstance(child, Attention) and is_plain(child):
+                setattr(module, name, PackedAttention(child))
         if isinstance(module, Attention) and part.proj.weight.dtype in dtypes:
             part.fused_attn &= part.proj.weight.dtype != torch.bfloat16
             if layer.available():
@@ -118,3 +156,14 @@ def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = Pa
             part.fc2 = layer(part.fc2)
             found += 1
     return found
+
+
+def is_plain(attention: Attention) -> bool:
+    """Whether it is attention in bfloat16 of which :class:`PackedAttention` leaves nothing out."""
+    part: Any = attention
+    return (
+        type(attention) is Attention
+        and part.proj.weight.dtype == torch.bfloat16
+        and getattr(part, "gate", None) is None
+        and isinstance(getattr(part, "norm", None), nn.Identity | None)
+    )
