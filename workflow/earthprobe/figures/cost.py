@@ -43,6 +43,8 @@ FLOATS = dict.fromkeys(
 
 BESIDE = tuple((right, up) for right in (5, -5) for up in (5, -5, 0, 14, -14, 23, -23))
 """Where a name may stand beside its point, in points to the right and up."""
+ROUNDS = 4
+"""How often names are placed at the most, until the note below the figure has as many lines as they need."""
 BEST_PROBE = pl.col("best") == 1
 """Of the probe that val likes best of its feature set."""
 SPAN = 10.0
@@ -165,7 +167,13 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     for label, colour, marker in (("trained", BLUE, "o"), ("untrained, or pixels alone", ORANGE, "D")):
         axes.scatter([], [], s=22, color=colour, marker=marker, label=label, linewidths=0)
     key(figure, axes)
-    note(figure, table["data"][0], _name(axes, points))
+    said, before = "", None
+    for _ in range(ROUNDS):
+        note(figure, table["data"][0], said)  # one of more lines leaves less room for names
+        before, said = said, _name(axes, points)
+        if said == before:
+            break
+    note(figure, table["data"][0], said)
     save(figure, outputs)
 
 
@@ -175,6 +183,8 @@ def _name(axes: Axes, points: Sequence[tuple[str, float, float, float, float]]) 
     Returns:
         The names that have no such place, each with the number that stands there instead.
     """
+    for text in list(axes.texts):
+        text.remove()
     figure = axes.figure
     figure.draw_without_rendering()  # type: ignore[union-attr]
     frame = axes.get_window_extent()
