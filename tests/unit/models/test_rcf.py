@@ -18,6 +18,7 @@ def test_gaussian_filters_and_vectors_are_torchgeos(seed: int, height: int):
     ours = rcf.build(None, INPUTS, features=64, seed=seed)
     theirs = RCF(in_channels=2, features=64, kernel_size=3, bias=-1.0, seed=seed)
     torch.testing.assert_close(ours(Batch(pixels)), theirs(pixels))
+    torch.testing.assert_close(ours._means(pixels, 3, height), theirs(pixels))  # as a GPU does it
 
 
 def test_answers_that_are_all_on_one_side_leave_the_other_at_0():

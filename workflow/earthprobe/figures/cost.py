@@ -167,13 +167,14 @@ def draw(csv: Path, outputs: Sequence[Path]) -> None:
     for label, colour, marker in (("trained", BLUE, "o"), ("untrained, or pixels alone", ORANGE, "D")):
         axes.scatter([], [], s=22, color=colour, marker=marker, label=label, linewidths=0)
     key(figure, axes)
-    said, before = "", None
+    said = ""
     for _ in range(ROUNDS):
         note(figure, table["data"][0], said)  # one of more lines leaves less room for names
-        before, said = said, _name(axes, points)
-        if said == before:
+        if (found := _name(axes, points)) == said:
             break
-    note(figure, table["data"][0], said)
+        said = found
+    else:
+        note(figure, table["data"][0], said)
     save(figure, outputs)
 
 

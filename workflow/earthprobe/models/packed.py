@@ -140,7 +140,7 @@ def speed_up(model: nn.Module, layer: type[PackedLinear] | type[Int8Linear] = Pa
     for module in list(model.modules()):
         part: Any = module
         for name, child in list(module.named_children()):
-            if isinstance(child, Attention) and is_plain(child):
+            if type(child) is Attention and is_plain(child):
                 setattr(module, name, PackedAttention(child))
         if isinstance(module, Attention) and part.proj.weight.dtype in dtypes:
             part.fused_attn &= part.proj.weight.dtype != torch.bfloat16
@@ -162,8 +162,7 @@ def is_plain(attention: Attention) -> bool:
     """Whether it is attention in bfloat16 of which :class:`PackedAttention` leaves nothing out."""
     part: Any = attention
     return (
-        type(attention) is Attention
-        and part.proj.weight.dtype == torch.bfloat16
+        part.proj.weight.dtype == torch.bfloat16
         and getattr(part, "gate", None) is None
         and isinstance(getattr(part, "norm", None), nn.Identity | None)
     )

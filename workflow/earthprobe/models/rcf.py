@@ -130,10 +130,14 @@ class Rcf(Model):
 
     def forward(self, batch: Batch) -> Tensor:
         """Embeds patches; see :class:`earthprobe.models.interface.Model`."""
-        height, width = (side - SIDE + 1 for side in batch.pixels.shape[2:])
-        at_once, rows = (len(batch.pixels), height) if batch.pixels.is_cuda else (1, ROWS)
+        pixels = batch.pixels
+        return self._means(pixels, len(pixels), pixels.shape[2]) if pixels.is_cuda else self._means(pixels, 1, ROWS)
+
+    def _means(self, pixels: Tensor, at_once: int, rows: int) -> Tensor:
+        """The vectors, of some patches and some of their rows at a time."""
+        height, width = (side - SIDE + 1 for side in pixels.shape[2:])
         found = []
-        for patches in batch.pixels.split(at_once):  # type: ignore[no-untyped-call]
+        for patches in pixels.split(at_once):  # type: ignore[no-untyped-call]
             strips = [patches[:, :, top : top + rows + SIDE - 1] for top in range(0, height, rows)]
             plain, sizes = torch.stack([self._sums(strip) for strip in strips]).sum(dim=0) / (height * width)
             # Of answers that are all on one side, the other is 0 and not nearly so: both sums round alike.
