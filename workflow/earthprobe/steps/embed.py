@@ -22,7 +22,7 @@ from earthprobe.errors import UserError
 from earthprobe.models import units
 from earthprobe.models.assemble import encoder_of, inputs_of
 from earthprobe.models.energy import joules
-from earthprobe.models.forward import BATCH, NO_ROOM, Forward, pinned, read_ahead
+from earthprobe.models.forward import BATCH, Forward, pinned, read_ahead
 from earthprobe.models.interface import Encoder, Floats, Normalization
 from earthprobe.models.weights import origin_of
 from earthprobe.progress import Progress, peak_memory
@@ -80,10 +80,7 @@ def run(
     bands = entry["bands"]
     _check_bands(shard, bands)
     inputs = inputs_of(entry, statistics)
-    try:
-        encoder = encoder_of(entry, inputs, weights, where, dtype)
-    except torch.OutOfMemoryError as error:
-        raise UserError(NO_ROOM) from error
+    encoder = encoder_of(entry, inputs, weights, where, dtype)
     frozen, prepare = encoder.model, encoder.prepare
     origin = (
         origin_of(weights) if weights else {"model": entry.get("model", ""), "weights": "", "file": "", "sha256": ""}
