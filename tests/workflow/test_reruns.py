@@ -288,6 +288,7 @@ EDITS = [
     ("models/vectors", {}),
     ("evaluation/intervals", DRAWS),
     ("probes/losses", TWO_KINDS),
+    ("probes/optimizers", TWO_KINDS),
     ("probes/protocols", TRAIN),
     ("models/statistics", {"embed_on_cpu": 3, **ONE_MODEL}),
     ("steps/embed_weights", {"embed_weights": 1, "embed": 3, **ONE_MODEL}),

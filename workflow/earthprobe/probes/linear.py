@@ -13,6 +13,7 @@ from torch import Tensor
 
 from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.probes.losses import LOSSES, MEANS, PROBABILITIES
+from earthprobe.probes.optimizers import light
 from earthprobe.probes.selection import quality
 from earthprobe.progress import Progress
 
@@ -180,7 +181,7 @@ def minimise(
     scale, bias_scale = curvature.scale(strength), curvature.classes.rsqrt()
     scaled = (weight @ curvature.vectors / scale).requires_grad_()
     scaled_bias = (bias / bias_scale).requires_grad_()
-    optimizer = torch.optim.LBFGS(
+    optimizer = light(torch.optim.LBFGS)(
         [scaled, scaled_bias],
         max_iter=max_iterations,
         max_eval=2 * max_iterations,

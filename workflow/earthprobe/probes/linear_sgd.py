@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.probes.losses import MEANS, PROBABILITIES
+from earthprobe.probes.optimizers import light
 from earthprobe.probes.selection import quality
 from earthprobe.progress import Progress
 
@@ -62,7 +63,7 @@ def fit(
     nn.init.trunc_normal_(last.weight, std=0.01)
     head = head.to(device)
     rate = RATES[data.task] if learning_rate is None else learning_rate
-    optimizer = torch.optim.SGD(head.parameters(), lr=rate, weight_decay=weight_decay)
+    optimizer = light(torch.optim.SGD)(head.parameters(), lr=rate, weight_decay=weight_decay)
     order = torch.Generator().manual_seed(seed)
     steps = len(batches(len(x), batch_size, torch.Generator()))
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, rate, total_steps=steps * epochs, pct_start=0.0)

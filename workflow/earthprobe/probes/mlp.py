@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from earthprobe.probes.interface import Data, Fitted, Floats
 from earthprobe.probes.losses import MEANS, PROBABILITIES
+from earthprobe.probes.optimizers import light
 from earthprobe.probes.selection import quality
 from earthprobe.progress import Progress
 
@@ -85,7 +86,7 @@ def fit(
     for widths_here, rate in pairs:
         torch.manual_seed(seed)
         model = build(x.shape[1], widths_here, y.shape[1], dropout).to(device)
-        optimizer = torch.optim.AdamW(model.parameters(), lr=rate, weight_decay=weight_decay, fused=True)
+        optimizer = light(torch.optim.AdamW)(model.parameters(), lr=rate, weight_decay=weight_decay, fused=True)
         training = Training(model, optimizer, decay, batch_size, max_epochs, patience, select, seed, progress)
         epoch, worth, state, losses = training.run(x, y, x_val, y_val, data)
         tried.append(Best(worth, epoch, state, losses, widths_here, rate))
