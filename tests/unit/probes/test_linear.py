@@ -32,6 +32,21 @@ def test_linear_keeps_the_strength_with_the_lowest_loss_on_val(data: Data):
     assert chosen["val_loss"] == min(losses.values())
 
 
+def test_weaker_penalties_are_left_out_once_val_gets_worse(data: Data):
+    data.parts["train"] = data.parts["train"].where(np.arange(900) < 100)
+    strengths = [10.0**-power for power in range(9)]
+    all_, few = (linear.fit(data, threads=1, strengths=strengths, patience=patience) for patience in (None, 2))
+    best = min(all_.chosen["tried"], key=lambda one: one["val_loss"])
+    position = all_.chosen["tried"].index(best)
+    assert len(all_.chosen["tried"]) == 9
+    assert few.chosen["tried"] == all_.chosen["tried"][: position + 3]
+    assert few.chosen["strength"] == all_.chosen["strength"] == best["strength"]
+    for split in ("val", "test"):
+        np.testing.assert_array_equal(few.scores[split], all_.scores[split])
+    by_ap = linear.fit(data, threads=1, strengths=strengths, select="map_micro")  # which goes up and down
+    assert len(by_ap.chosen["tried"]) == 9
+
+
 def test_saved_tensors_reproduce_the_scores(data: Data, tmp_path: Path):
     fitted = linear.fit(data, threads=1, strengths=STRENGTHS)
     fitted.save(tmp_path / "model.safetensors")

@@ -27,6 +27,7 @@ def fit(
     strengths: Sequence[float] = (1.0, 0.1, 0.01, 0.001, 0.0001, 0.00001, 0.000001, 0.0000001, 0.00000001),
     c: Sequence[float] | None = None,
     select: str = "loss",
+    patience: int | None = 2,
     refit: bool = False,
     max_iterations: int = 500,
 ) -> Fitted:
@@ -35,7 +36,9 @@ def fit(
     The loss is the mean over patches of the sum over classes of the binary cross-entropy, plus
     strength / 2 * ||weights||^2; the intercepts are free. Where a patch has one class, it is a single regression over
     all classes, and the cross-entropy that of its softmax. A strength s is scikit-learn's C = 1 / (s * patches).
-    The strength that is best on val is kept: with the lowest cross-entropy, unless ``select`` says otherwise. With
+    The strength that is best on val is kept: with the lowest cross-entropy, unless ``select`` says otherwise. The
+    cross-entropy falls and rises once along the path, so that after ``patience`` strengths in a row that are worse than
+    the best the weaker ones, which take the longest, are left out; ``None`` tries all, as other choices do. With
     ``refit`` test is scored by a regression that is fitted once more on train and val together; a C means the same
     weight of the penalty a patch there, a strength the same weight in all.
 
@@ -59,6 +62,7 @@ def fit(
     entropy, probability = MEANS[data.task], PROBABILITIES[data.task]
     progress = Progress(log, len(strengths), "strengths")
     best: tuple[float, dict[str, Any], Tensor, Tensor] | None = None
+    worse = 0
     # From the strongest on, each fit starts where the last one ended.
     for strength in sorted(strengths, reverse=True):
         weight, bias, iterations = minimise(x, y, weight, bias, strength, curvature, max_iterations, data.task)
@@ -73,7 +77,10 @@ def fit(
             worth = quality(probability(logits).cpu().numpy(), data.parts["val"].targets, select, data.task)
             tried[-1][f"val_{select}"] = worth
         if best is None or worth > best[0]:
-            best = (worth, tried[-1], weight, bias)
+            best, worse = (worth, tried[-1], weight, bias), 0
+        elif select == "loss" and patience is not None and (worse := worse + 1) >= patience:
+            log.info("%d strengths in a row worse on val: weaker ones are left out", worse)
+            break
     assert best is not None  # the schema asks for at least one strength  # noqa: S101
     _, kept, weight, bias = best
 
