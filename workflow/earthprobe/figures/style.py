@@ -136,18 +136,20 @@ def save(figure: Figure, outputs: Sequence[Path], dpi: int = DPI) -> None:
             # No date, so that the same data give the same file.
             metadata = {"CreationDate": None} if kind == "pdf" else {"Date": None}
             figure.savefig(stream, format=kind, metadata=metadata, dpi=dpi)
+        figure.set_layout_engine("none")  # everything has its place now, and finding it takes a while
 
 
 def _write_raster(figure: Figure, stream: IO[bytes], kind: str, dpi: int) -> None:
     """Writes pixels in little room: JPEG, or PNG of 256 colours, which hold those of lines and text."""
     with io.BytesIO() as drawn:
-        figure.savefig(drawn, format="png", dpi=dpi, pil_kwargs={"compress_level": 1})
-        picture = Image.open(drawn).convert("RGB")
+        figure.savefig(drawn, format="rgba", dpi=dpi)
+        size = (int(figure.get_figwidth() * dpi), int(figure.get_figheight() * dpi))
+        picture = Image.frombuffer("RGBA", size, drawn.getvalue()).convert("RGB")
     if kind == "jpg":
         picture.save(stream, "jpeg", quality=QUALITY, optimize=True, dpi=(dpi, dpi))
     else:
         few = picture.quantize(256, method=Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE)
-        few.save(stream, "png", optimize=True, dpi=(dpi, dpi))
+        few.save(stream, "png", compress_level=8, dpi=(dpi, dpi))  # 9 takes twice as long for 4 % less
 
 
 def count(number: int, one: str, more: str) -> str:
